@@ -1,0 +1,89 @@
+"""What a management server is told when it starts: the few facts that cannot stand in its database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+AGENT_PORT_OFFSET = 170
+"""The listener for agents stands this far above the API's port unless another one is named (8080 -> 8250)."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the data is, where to listen, and how this cloud is told from others on the machine.
+
+    Kept in ``DATA/server/options.json`` (mode 0600: the database's URL may hold a password), so that every command that
+    works on the same data folder agrees with the running server.
+    """
+
+    data: Path  # the cloud's data folder; the server writes only below ``data/server``
+    port: int = 8080  # the API
+    listen: str = "0.0.0.0"  # noqa: S104 - the API is there to be reached; the agents' listener is guarded by mutual TLS
+    database: str = ""  # SQLAlchemy's URL; "" = SQLite in the data folder
+    agent_port: int = 0  # mutual TLS: /agent/enrol, /agent/report, images; 0 = the API's port + 170
+    integration_port: int = 0  # unauthenticated, loopback only; 0 = closed
+    simulator: bool = False  # hosts whose address is http://sim/... are simulated in this process
+    prefix: str = ""  # of this cloud's links and namespaces: at most four characters
+    report_interval: float = 5.0  # seconds between the reports of an agent
+
+    @property
+    def home(self) -> Path:
+        """Return the only folder that the server owns and writes to."""
+        return self.data / "server"
+
+    @property
+    def database_url(self) -> str:
+        """Return the database's URL, the default one too."""
+        return self.database or f"sqlite:///{self.home / 'pileus.db'}"
+
+    @property
+    def agents_port(self) -> int:
+        """Return the port of the listener for agents, the default one too."""
+        return self.agent_port or self.port + AGENT_PORT_OFFSET
+
+    @property
+    def admin_file(self) -> Path:
+        """Return where the server of a new cloud leaves the first admin's password and keys.
+
+        JSON with ``username``, ``password``, ``apikey``, ``secretkey``; mode 0600.
+        """
+        return self.home / "admin.json"
+
+    @property
+    def token_file(self) -> Path:
+        """Return where the server of a new cloud leaves the first one-time enrolment token (mode 0600)."""
+        return self.home / "enrol.token"
+
+    @property
+    def builtin(self) -> Path:
+        """Return the folder with the built-in templates: the only one that a file:// URL of a template may name."""
+        return self.home / "builtin"
+
+    @property
+    def images(self) -> Path:
+        """Return the folder of the first image store."""
+        return self.home / "images"
+
+    @property
+    def file(self) -> Path:
+        """Return where these options are kept."""
+        return self.home / "options.json"
+
+    def save(self) -> None:
+        """Write the options to their file (mode 0600), whole or not at all."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        fresh = self.file.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+        fresh.replace(self.file)
+
+    @classmethod
+    def load(cls, data: Path) -> Options:
+        """Read the options of a data folder; defaults where there are none yet."""
+        data = data.resolve()
+        file = data / "server" / "options.json"
+        if not file.exists():
+            return cls(data=data)
+        found = msgspec.json.decode(file.read_bytes(), type=cls)
+        return msgspec.structs.replace(found, data=data)
