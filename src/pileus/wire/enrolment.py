@@ -1,8 +1,9 @@
 """How a host joins a cloud and keeps its certificate.
 
-A host that knows only an enrolment token gets the cloud's authority by `GET /agent/authority` (PEM, unverified),
-compares it with the fingerprint in the token, and then sends `POST /agent/enrol` over a connection that the
-authority vouches for.  Afterwards it speaks by its own certificate: `POST /agent/report`, `POST /agent/renew`.
+A host that knows only an enrolment token gets the cloud's authority by `GET /agent/authority` (PEM, from a
+connection that nobody vouches for), compares it with the fingerprint in the token, and then sends
+`POST /agent/enrol` over a connection that the authority vouches for.  Afterwards it speaks by its own
+certificate: `POST /agent/report`, `POST /agent/renew`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class ReportAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 def split_token(token: str) -> tuple[str, str]:
-    """Split `<secret>.<sha-256 of the authority's DER, hex>` into its two parts; ValueError when it is none."""
+    """Split `<secret>.<sha-256 of the authority's DER, hex>` into its parts; ValueError when it is none."""
     secret, _, fingerprint = token.strip().rpartition(".")
     if not secret or len(fingerprint) != 64 or any(c not in "0123456789abcdef" for c in fingerprint):
         raise ValueError("an enrolment token looks like <secret>.<64 hexadecimal digits>")

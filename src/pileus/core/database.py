@@ -1,0 +1,183 @@
+"""The database: one engine for SQLite (WAL) and PostgreSQL, short transactions, guarded changes of state.
+
+Every write transaction on SQLite is BEGIN IMMEDIATE behind a process-wide lock, so that threads queue in order
+instead of spinning on SQLITE_BUSY; other processes wait by busy_timeout.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.engine import Engine, Row
+from sqlalchemy.pool import NullPool, QueuePool
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+type_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""Column type of internal ids: SQLite only autoincrements INTEGER."""
+
+
+def identity() -> sa.Column[int]:
+    """Return the column of a table's internal id."""
+    return sa.Column("id", type_id, primary_key=True, autoincrement=True)
+
+
+def new_uuid() -> str:
+    """Return a fresh random UUID as text."""
+    return str(uuid.uuid4())
+
+
+def now() -> float:
+    """Return the time in seconds since the epoch (UTC), as all time columns hold it."""
+    return time.time()
+
+
+class Database:
+    """An engine with short read and write transactions.
+
+    ``url`` is SQLAlchemy's: ``sqlite:////path/file.db`` or ``postgresql+psycopg://user@host/name``.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16, synchronous: str = "NORMAL") -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._synchronous = synchronous
+        self.engine = self._make_engine(url, pool_size)
+
+    def _make_engine(self, url: str, pool_size: int) -> Engine:
+        if not self.sqlite:
+            return sa.create_engine(
+                url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, query_cache_size=4000
+            )
+        pool: Any = NullPool if ":memory:" in url else QueuePool
+        options = {} if pool is NullPool else {"pool_size": pool_size, "max_overflow": pool_size * 2}
+        engine = sa.create_engine(
+            url,
+            poolclass=pool,
+            query_cache_size=4000,
+            connect_args={"timeout": 30, "check_same_thread": False},
+            **options,
+        )
+
+        def connected(dbapi: Any, _record: Any) -> None:
+            dbapi.isolation_level = None  # transactions are begun by hand, below
+            cursor = dbapi.cursor()
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={self._synchronous}",
+                "busy_timeout=30000",
+                "foreign_keys=ON",
+                "cache_size=-16000",
+                "temp_store=MEMORY",
+                "wal_autocheckpoint=4000",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        event.listen(engine, "connect", connected)
+        return engine
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """Open a read transaction: a consistent snapshot, never a write."""
+        with self.engine.connect() as connection:
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def write(self) -> Generator[Connection]:
+        """Open a write transaction: committed at the end, rolled back on any error; then the after-commit hooks run."""
+        if getattr(self._local, "writing", False):
+            raise RuntimeError("a write transaction is open in this thread already: pass its connection on instead")
+        hooks: list[Callable[[], None]] = []
+        if self.sqlite:
+            self._lock.acquire()
+        self._local.writing = True
+        try:
+            with self.engine.connect() as connection:
+                if self.sqlite:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.info["after_commit"] = hooks
+                try:
+                    yield connection
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+                finally:
+                    connection.info.pop("after_commit", None)
+        finally:
+            self._local.writing = False
+            if self.sqlite:
+                self._lock.release()
+        for hook in hooks:
+            hook()
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def after_commit(db: Connection, hook: Callable[[], None]) -> None:
+    """Call the hook once the transaction has been committed; never if it is rolled back.
+
+    The hook must not open a write transaction and must be quick (wake somebody, count something).
+    """
+    db.info["after_commit"].append(hook)
+
+
+def insert(db: Connection, table: Table, **values: Any) -> int:
+    """Insert a row and return its internal id."""
+    result = db.execute(sa.insert(table).values(**values))
+    key = result.inserted_primary_key
+    if key is None:
+        raise RuntimeError(f"{table.name} has no primary key")
+    return int(key[0])
+
+
+def change(db: Connection, table: Table, id_: int, *, expect: dict[str, Any] | None = None, **values: Any) -> bool:
+    """Update one row where it still is as expected; tell whether it was.
+
+    A list or tuple in ``expect`` means "any of these".
+    """
+    statement = sa.update(table).where(table.c.id == id_)
+    for name, value in (expect or {}).items():
+        column = table.c[name]
+        statement = statement.where(
+            column.in_(cast(Sequence[Any], value)) if isinstance(value, (list, tuple)) else column == value
+        )
+    return db.execute(statement.values(**values)).rowcount == 1
+
+
+def get(db: Connection, table: Table, id_: int) -> Row[Any] | None:
+    """Return the row with this internal id, or None."""
+    return db.execute(sa.select(table).where(table.c.id == id_)).one_or_none()
+
+
+def one(db: Connection, table: Table, id_: int) -> Row[Any]:
+    """Return the row with this internal id; it must be there (LookupError otherwise)."""
+    row = get(db, table, id_)
+    if row is None:
+        raise LookupError(f"{table.name} {id_} is not there")
+    return row

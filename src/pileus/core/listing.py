@@ -1,0 +1,215 @@
+"""The list engine: filters, keyword, scoping, paging and exact counts, in a constant number of queries a page.
+
+A list command states its conditions on one main table and turns a page of rows into answers; what it needs of other
+tables it loads once for the whole page (``related``).  The count and the page never join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection, Table
+from sqlalchemy.engine import Row
+
+from pileus.core import entities
+from pileus.core.calls import Call, Caller, Listed
+from pileus.core.commands import Command
+from pileus.core.errors import InvalidParameter, PermissionDenied
+from pileus.core.parameters import Ref
+
+MAX_PAGE = 500
+
+
+class Query:
+    """Conditions and order on one main table."""
+
+    def __init__(self, table: Table, *order: ColumnElement[Any]) -> None:
+        self.table = table
+        self.conditions: list[ColumnElement[bool]] = []
+        self.order: Sequence[ColumnElement[Any]] = order or (table.c.id,)
+        if "removed" in table.c:
+            self.conditions.append(table.c.removed.is_(None))
+
+    def where(self, *conditions: ColumnElement[bool]) -> Query:
+        """Add conditions."""
+        self.conditions.extend(conditions)
+        return self
+
+    def equals(self, column: ColumnElement[Any], value: Any) -> Query:
+        """Filter by equality when there is a value (a reference's row counts as its id, a list as any of them)."""
+        if value is None or value == []:
+            return self
+        if isinstance(value, list):
+            return self.where(column.in_([_plain(item) for item in value]))  # pyright: ignore[reportUnknownVariableType]
+        return self.where(column == _plain(value))
+
+    def same(self, column: ColumnElement[Any], value: str | None) -> Query:
+        """Filter by text, ignoring case."""
+        return self if value is None else self.where(sa.func.lower(column) == value.lower())
+
+    def contains(self, value: str | None, *columns: ColumnElement[Any]) -> Query:
+        """Filter by a part of any of the columns, ignoring case."""
+        if not value:
+            return self
+        return self.where(sa.or_(*(column.icontains(value, autoescape=True) for column in columns)))
+
+
+def _plain(value: Any) -> Any:
+    return value.id if isinstance(value, Row) else value
+
+
+class ListCommand(Command):
+    """Base of list commands."""
+
+    page: int | None = None
+    pagesize: int | None = None
+    keyword: str | None = None
+
+    def query(self, call: Call) -> Query:
+        """Return conditions and order."""
+        raise NotImplementedError
+
+    def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+        """Turn a page of rows into answers."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check that page and pagesize go together and are in range."""
+        check_paging(self.page, self.pagesize)
+
+    def run(self, call: Call) -> Listed:
+        """Count, fetch the page, render it."""
+        query = self.query(call)
+        rows, count = fetch(call.db, query, self.page, self.pagesize)
+        return Listed(self.view(call, rows), count)
+
+
+class OwnedListCommand(ListCommand):
+    """Base of lists of objects that belong to accounts."""
+
+    account: str | None = None
+    domainid: Ref | None = None
+    isrecursive: bool = False
+    listall: bool = False
+
+    def owned(self, call: Call, query: Query, *, by_id: Any = None) -> Query:
+        """Scope the query to what the caller may see and asked for; ``by_id``: an id filter widens it to all that is the caller's."""
+        query.conditions.extend(
+            scope(
+                call.db,
+                call.caller,
+                query.table,
+                account=self.account,
+                domain=self.domainid,
+                recursive=self.isrecursive,
+                listall=self.listall or by_id is not None,
+            )
+        )
+        return query
+
+
+def check_paging(page: int | None, pagesize: int | None) -> None:
+    """Check that page and pagesize go together and are in range."""
+    if (page is None) != (pagesize is None):
+        missing = "page" if page is None else "pagesize"
+        raise InvalidParameter(f"page and pagesize go together: parameter {missing} is missing")
+    if page is not None and page < 1:
+        raise InvalidParameter("parameter page counts from 1")
+    if pagesize is not None and pagesize != -1 and not 1 <= pagesize <= MAX_PAGE:
+        raise InvalidParameter(f"parameter pagesize must be between 1 and {MAX_PAGE}, or -1 for no limit")
+
+
+def scope(
+    db: Connection,
+    caller: Caller,
+    table: Table,
+    *,
+    account: str | None = None,
+    domain: Row[Any] | None = None,
+    recursive: bool = False,
+    listall: bool = False,
+) -> list[ColumnElement[bool]]:
+    """Return the conditions that keep a list to what the caller may see and asked for (columns account_id, domain_id).
+
+    Without ``listall`` everybody sees the own account's objects; with it a root admin sees all, a domain admin the subtree.
+    """
+    tree = entities.domains()
+    if account is not None:
+        return [table.c.account_id == _named_account(db, caller, account, domain)]
+    if domain is not None:
+        if not (caller.admin or (caller.domain_admin and domain.path.startswith(caller.domain_path))):
+            if domain.id != caller.domain_id:
+                raise PermissionDenied(f"{caller.account} may not list in the domain that parameter domainid names")
+            return [table.c.account_id == caller.account_id]
+        if recursive or listall:
+            within = sa.select(tree.c.id).where(tree.c.path.startswith(domain.path, autoescape=True))
+            return [table.c.domain_id.in_(within)] if recursive else [table.c.domain_id == domain.id]
+        return [table.c.domain_id == domain.id]
+    if not listall or caller.role == "User":
+        return [table.c.account_id == caller.account_id]
+    if caller.admin:
+        return []
+    within = sa.select(tree.c.id).where(tree.c.path.startswith(caller.domain_path, autoescape=True))
+    return [sa.or_(table.c.domain_id.in_(within), table.c.account_id == caller.account_id)]
+
+
+def _named_account(db: Connection, caller: Caller, name: str, domain: Row[Any] | None) -> int:
+    accounts = entities.known("Account")
+    if accounts is None:
+        raise LookupError("no slice registers accounts")
+    domain_id = domain.id if domain is not None else caller.domain_id
+    found = db.execute(
+        sa.select(accounts.table).where(
+            accounts.table.c.name == name,
+            accounts.table.c.domain_id == domain_id,
+            accounts.table.c.removed.is_(None),
+        )
+    ).one_or_none()
+    if found is None:
+        raise InvalidParameter(f"parameter account: the domain has no account {name[:64]!r}")
+    if found.id != caller.account_id and not (
+        caller.admin or (caller.domain_admin and entities.domain_within(db, found.domain_id, caller.domain_path))
+    ):
+        raise PermissionDenied(f"{caller.account} may not list the resources of account {name[:64]!r}")
+    return int(found.id)
+
+
+def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) -> tuple[Sequence[Row[Any]], int]:
+    """Return a page of rows and the exact number of all."""
+    size = MAX_PAGE if pagesize is None else pagesize
+    statement = sa.select(query.table).where(*query.conditions).order_by(*query.order)
+    if size != -1:
+        offset = ((page or 1) - 1) * size
+        statement = statement.limit(size).offset(offset)
+        rows = db.execute(statement).all()
+        if rows and len(rows) < size:
+            return rows, offset + len(rows)
+        if not rows and offset == 0:
+            return rows, 0
+        count = db.execute(sa.select(sa.func.count()).select_from(query.table).where(*query.conditions)).scalar_one()
+        return rows, int(count)
+    rows = db.execute(statement).all()
+    return rows, len(rows)
+
+
+def related(db: Connection, table: Table, ids: Iterable[int | None]) -> dict[int, Row[Any]]:
+    """Return the rows with these internal ids, by id: one query for a whole page."""
+    wanted = sorted({i for i in ids if i is not None})
+    if not wanted:
+        return {}
+    return {row.id: row for row in db.execute(sa.select(table).where(table.c.id.in_(wanted)))}
+
+
+def grouped(db: Connection, table: Table, column: ColumnElement[Any], ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
+    """Return the rows whose column is one of these ids, grouped by it: one query for a whole page."""
+    result: dict[int, list[Row[Any]]] = {}
+    wanted = sorted(set(ids))
+    if wanted:
+        statement = sa.select(table).where(column.in_(wanted)).order_by(table.c.id)
+        if "removed" in table.c:
+            statement = statement.where(table.c.removed.is_(None))
+        for row in db.execute(statement):
+            result.setdefault(getattr(row, str(column.key)), []).append(row)
+    return result

@@ -1,0 +1,38 @@
+"""Tables of the core itself: settings and events (the jobs' are beside the engine)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pileus.core.database import identity, metadata, type_id
+
+setting = sa.Table(
+    "setting",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("scope", sa.String(32), primary_key=True),  # global zone cluster ...
+    sa.Column("scope_id", type_id, primary_key=True, autoincrement=False),  # 0 for global
+    sa.Column("value", sa.Text),
+)
+
+event = sa.Table(
+    "event",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),  # Created Scheduled Started Completed
+    sa.Column("level", sa.String(8), nullable=False),  # INFO WARN ERROR
+    sa.Column("description", sa.String(1024), nullable=False),
+    sa.Column("user_id", type_id, nullable=False),
+    sa.Column("account_id", type_id, nullable=False),
+    sa.Column("domain_id", type_id, nullable=False),
+    sa.Column("start_id", type_id, nullable=False, server_default="0"),
+    sa.Column("resource_type", sa.String(64)),
+    sa.Column("resource_uuid", sa.String(36)),
+    sa.Column("request", sa.String(64), nullable=False, server_default=""),
+    sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", sa.Float, nullable=False),
+)
+sa.Index("ix_event_account_created", event.c.account_id, event.c.created)
+sa.Index("ix_event_created", event.c.created)

@@ -1,0 +1,105 @@
+"""Tables of identity: domains, roles, accounts, users, sessions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pileus.core.database import identity, metadata, type_id
+
+domain = sa.Table(
+    "domain",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("parent_id", type_id, sa.ForeignKey("domain.id"), index=True),
+    sa.Column("path", sa.String(2048), nullable=False),  # "/" for ROOT, "/a/b/" below: a prefix means "within"
+    sa.Column("level", sa.Integer, nullable=False),
+    sa.Column("network_domain", sa.String(255)),
+    sa.Column("state", sa.String(16), nullable=False, server_default="Active"),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("removed", sa.Float),
+)
+sa.Index(
+    "uq_domain_live_path",
+    domain.c.path,
+    unique=True,
+    sqlite_where=domain.c.removed.is_(None),
+    postgresql_where=domain.c.removed.is_(None),
+)
+
+role = sa.Table(
+    "role",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("type", sa.String(16), nullable=False),  # Admin ResourceAdmin DomainAdmin User
+    sa.Column("description", sa.String(255)),
+    sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+account = sa.Table(
+    "account",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("role_id", type_id, sa.ForeignKey("role.id"), nullable=False),
+    sa.Column("role_type", sa.String(16), nullable=False),  # a copy of the role's, read at every call
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False, server_default="enabled"),
+    sa.Column("network_domain", sa.String(255)),
+    sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("details", sa.JSON, nullable=False, default=dict),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("removed", sa.Float),
+)
+sa.Index(
+    "uq_account_live_name",
+    account.c.domain_id,
+    account.c.name,
+    unique=True,
+    sqlite_where=account.c.removed.is_(None),
+    postgresql_where=account.c.removed.is_(None),
+)
+
+user = sa.Table(
+    "user_",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id"), nullable=False, index=True),
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("username", sa.String(255), nullable=False),
+    sa.Column("password_hash", sa.String(255), nullable=False),  # argon2id
+    sa.Column("firstname", sa.String(255), nullable=False),
+    sa.Column("lastname", sa.String(255), nullable=False),
+    sa.Column("email", sa.String(255), nullable=False),
+    sa.Column("timezone", sa.String(64)),
+    sa.Column("state", sa.String(16), nullable=False, server_default="enabled"),
+    sa.Column("api_key", sa.String(128), unique=True),
+    sa.Column("secret_key", sa.Text),  # encrypted
+    sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("removed", sa.Float),
+)
+sa.Index(
+    "uq_user_live_name",
+    user.c.domain_id,
+    user.c.username,
+    unique=True,
+    sqlite_where=user.c.removed.is_(None),
+    postgresql_where=user.c.removed.is_(None),
+)
+
+session = sa.Table(
+    "session",
+    metadata,
+    identity(),
+    sa.Column("token_hash", sa.String(64), nullable=False, unique=True),  # SHA-256 of the cookie
+    sa.Column("key_hash", sa.String(64), nullable=False),  # SHA-256 of the session key
+    sa.Column("user_id", type_id, sa.ForeignKey("user_.id"), nullable=False, index=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+)

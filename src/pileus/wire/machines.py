@@ -1,0 +1,55 @@
+"""The desired state of one machine on a host."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.wire.segments import Segment
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A volume as the machine sees it."""
+
+    volume: str  # uuid
+    pool: str  # uuid of its primary storage
+    path: str  # as the storage driver answered when it made the volume
+    device: int  # 0 = root, 1 and up = data
+    format: str = "qcow2"
+    bus: str = "virtio"
+    read_only: bool = False
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A network interface of the machine."""
+
+    uuid: str
+    mac: str
+    address: str
+    segment: Segment
+    device: int  # 0 = first
+    model: str = "virtio"
+    rate_mbit: int = 0  # 0 = no limit
+
+
+class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything a hypervisor needs to run the machine."""
+
+    name: str  # "i-2-12-VM"
+    uuid: str
+    cpus: int
+    cpu_mhz: int
+    memory_mib: int
+    disks: list[Disk]
+    nics: list[Nic]
+    vnc_password: str = ""
+    title: str = ""  # display name, for people who look at the host
+
+
+class MachineState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the host says of one machine."""
+
+    name: str
+    uuid: str
+    power: str  # "on" | "off" | "paused" | "crashed"
+    cpu_seconds: float = 0.0
+    vnc_port: int = 0
