@@ -13,8 +13,8 @@ AGENT_PORT_OFFSET = 170
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the data is, where to listen, and how this cloud is told from others on the machine.
 
-    Kept in ``DATA/server/options.json`` (mode 0600: the database's URL may hold a password), so that every command that
-    works on the same data folder agrees with the running server.
+    Kept in ``DATA/server/options.json`` (mode 0600: the database's URL may hold a password), so that every
+    command that works on the same data folder agrees with the running server.
     """
 
     data: Path  # the cloud's data folder; the server writes only below ``data/server``
@@ -57,7 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def builtin(self) -> Path:
-        """Return the folder with the built-in templates: the only one that a file:// URL of a template may name."""
+        """Return the folder of the built-in templates, the only one that a template's file:// URL may name."""
         return self.home / "builtin"
 
     @property
@@ -75,7 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         self.home.mkdir(parents=True, exist_ok=True)
         fresh = self.file.with_suffix(".new")
         fresh.touch(mode=0o600)
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self, enc_hook=str)))
         fresh.replace(self.file)
 
     @classmethod
@@ -85,5 +85,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         file = data / "server" / "options.json"
         if not file.exists():
             return cls(data=data)
-        found = msgspec.json.decode(file.read_bytes(), type=cls)
-        return msgspec.structs.replace(found, data=data)
+        return msgspec.convert(msgspec.json.decode(file.read_bytes()) | {"data": data}, type=cls)
