@@ -102,7 +102,7 @@ class Call:
     ) -> jobs.Submission:
         """Start a durable job in this transaction.
 
-        ``key``: jobs with the same key run one after another.  ``instance``: (type, uuid) of the object it is about, such as
+        ``key``: jobs with the same key run one after another.  ``instance``: (type, uuid) of the object, such as
         ("VirtualMachine", uuid).  ``owner``: a row with account_id and domain_id when the object is not the caller's.
         """
         from pileus.core import events

@@ -55,7 +55,7 @@ class Command:
         raise NotImplementedError(f"{self.spec.name} has no run method")
 
     def finishup(self, services: Any, result: Any) -> Any:
-        """Return the answer, after the transaction: a synchronous command may wait here for the job that it submitted."""
+        """Return the answer, after the commit: a synchronous command may wait here for the job that it submitted."""
         return result
 
 
@@ -74,7 +74,7 @@ def command(
 ) -> Callable[[type[_C]], type[_C]]:
     """Register a command class under its API name.
 
-    ``manage``: reference parameters whose object the caller must own (default: ``id`` of commands that change something).
+    ``manage``: references whose object the caller must own (default: ``id`` of commands that change something).
     ``ignored``: parameters of the contract that have no meaning here and may be passed without effect.
     """
 
@@ -108,7 +108,7 @@ def _declared(cls: type[Command], wire: contract.CommandContract, managed: set[s
     hints: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if base is not Command and issubclass(base, Command):
-            hints.update({n: None for n in getattr(base, "__annotations__", {})})
+            hints.update(dict.fromkeys(getattr(base, "__annotations__", {})))
     resolved = typing.get_type_hints(cls, include_extras=True)
     lowered = {n.lower(): p for n, p in wire.params.items()}
     for name in hints:

@@ -1,8 +1,8 @@
 """Entities: the kinds of object that a reference can name, and who may use them.
 
-Each slice registers its kinds.  ``use``: may the caller refer to the object (deploy from it, attach it); ``manage``: may
-the caller change or delete it.  The default for an owned object is: root admins all, domain admins their subtree, users
-their own account.
+Each slice registers its kinds.  ``use``: may the caller refer to the object (deploy from it, attach it); ``manage``:
+may the caller change or delete it.  The default for an owned object is: root admins all, domain admins their
+subtree, users their own account.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def resolve(
     row = find(db, kind, reference, numbers=numbers)
     if row is None:
         raise InvalidParameter(
-            f"unable to execute API command due to invalid value: parameter {parameter} names no {entity.label} ({reference[:64]})"
+            f"unable to execute API command due to invalid value: parameter {parameter} names no {entity.label} "
+            f"({reference[:64]})"
         )
     if not (entity.manage if manage else entity.use)(db, caller, row):
         raise PermissionDenied(

@@ -7,7 +7,7 @@ tables it loads once for the whole page (``related``).  The count and the page n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
@@ -42,7 +42,7 @@ class Query:
         if value is None or value == []:
             return self
         if isinstance(value, list):
-            return self.where(column.in_([_plain(item) for item in value]))  # pyright: ignore[reportUnknownVariableType]
+            return self.where(column.in_([_plain(item) for item in cast(list[Any], value)]))
         return self.where(column == _plain(value))
 
     def same(self, column: ColumnElement[Any], value: str | None) -> Query:
@@ -95,7 +95,7 @@ class OwnedListCommand(ListCommand):
     listall: bool = False
 
     def owned(self, call: Call, query: Query, *, by_id: Any = None) -> Query:
-        """Scope the query to what the caller may see and asked for; ``by_id``: an id filter widens it to all that is the caller's."""
+        """Scope the query to what the caller may see and asked for; an id (``by_id``) widens it to all of theirs."""
         query.conditions.extend(
             scope(
                 call.db,
@@ -133,7 +133,7 @@ def scope(
 ) -> list[ColumnElement[bool]]:
     """Return the conditions that keep a list to what the caller may see and asked for (columns account_id, domain_id).
 
-    Without ``listall`` everybody sees the own account's objects; with it a root admin sees all, a domain admin the subtree.
+    Without ``listall`` everybody sees the own account's objects; with it root admins see all, domain admins a subtree.
     """
     tree = entities.domains()
     if account is not None:

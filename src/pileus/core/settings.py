@@ -72,7 +72,7 @@ class Settings:
         self._loaded = 0.0
 
     def get(self, handle: Setting[T], *scopes: tuple[str, int]) -> T:
-        """Return the value; ``scopes``: (scope, internal id) from the nearest outwards, then global, then the default."""
+        """Return the value; ``scopes``: (scope, internal id), the nearest first; then global, then the default."""
         if time.monotonic() - self._loaded > 1:
             self.reload()
         for scope in (*scopes, ("global", 0)):
