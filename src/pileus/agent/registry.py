@@ -1,4 +1,4 @@
-"""The operations that this agent knows, by kind: `@operation("machine.start")` above a function registers it."""
+"""The operations that this agent knows, by kind: `@operation("machine.start")` registers a function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Handler = Callable[[AgentContext, Any, Progress], msgspec.Struct | None]
 
 
 class OperationError(Exception):
-    """Why an operation cannot be done: a stable code, a sentence for people, and whether another try may help."""
+    """Why an operation cannot be done: a code, a sentence for people, and whether another try may help."""
 
     def __init__(self, code: str, message: str, retryable: bool = False, detail: str = "") -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class OperationError(Exception):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind of operation: its function, its argument struct, and whether it may be run again after a restart."""
+    """One kind of operation: function, argument struct, and whether a restart may run it again."""
 
     name: str
     handler: Handler
@@ -46,7 +46,7 @@ F = typing.TypeVar("F", bound=Callable[..., msgspec.Struct | None])
 
 
 def operation(kind: str, *, resumable: bool = True) -> Callable[[F], F]:
-    """Register the function below as the handler of `kind`; its second parameter's annotation types the arguments."""
+    """Register a function as the handler of `kind`; its second parameter's annotation types the arguments."""
 
     def register(function: F) -> F:
         if kind in _kinds:

@@ -1,8 +1,8 @@
 """The cloud's own certificate authority: an EC P-256 key in a folder, and the certificates that it signs.
 
 Roles are in the subject: CN `server:<id>` is a management server, CN `host:<uuid>` an agent.  A server's
-certificate has the DNS name `pileus-server`, a host's its uuid, so either side checks whom it talks to whatever
-the address is.
+certificate has the DNS name `pileus-server`, a host's its uuid, so either side checks whom it talks to
+whatever the address is.
 """
 
 from __future__ import annotations

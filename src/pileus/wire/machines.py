@@ -43,6 +43,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     nics: list[Nic]
     vnc_password: str = ""
     title: str = ""  # display name, for people who look at the host
+    generation: int = 0  # an older one than the host has is refused as "stale"
 
 
 class MachineState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,3 +54,27 @@ class MachineState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     power: str  # "on" | "off" | "paused" | "crashed"
     cpu_seconds: float = 0.0
     vnc_port: int = 0
+
+
+class MachineRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Arguments of machine.destroy."""
+
+    name: str
+
+
+class MachineStop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Arguments of machine.stop and machine.reboot."""
+
+    name: str
+    force: bool = False  # pull the plug at once
+    timeout: float = 30.0  # seconds that the guest has after the power button; then the plug is pulled
+
+
+class MachineStates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of machine.list."""
+
+    machines: list[MachineState] = []
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """Arguments of an operation that needs none: machine.list, host.facts."""

@@ -52,3 +52,25 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     capacity: int  # bytes
     used: int  # bytes
     volumes: list[str] = []  # uuids of the volumes that are there
+
+
+class VolumeRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Arguments of volume.delete and volume.stat."""
+
+    pool: Pool
+    uuid: str
+
+
+class VolumeResize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Arguments of volume.resize."""
+
+    pool: Pool
+    uuid: str
+    size: int  # bytes
+
+
+class ImageRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Arguments of image.evict: forget a pool's copy of an image."""
+
+    pool: Pool
+    uuid: str

@@ -1,0 +1,94 @@
+"""The agent's way to the management servers: any of them will do, the one that answered last is tried first."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from pathlib import Path
+
+import httpx
+import msgspec
+import structlog
+
+from pileus.agent.settings import Folder, Settings
+from pileus.core import pki
+from pileus.core.mtls import client_context
+from pileus.wire.enrolment import SERVER_NAME, RenewAnswer, RenewRequest, ReportAnswer
+from pileus.wire.hosts import Report
+
+log = structlog.get_logger(__name__)
+
+_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+
+
+class UnreachableError(Exception):
+    """No management server took the message."""
+
+
+class Management:
+    """Posts messages with the host's certificate; may be used from any thread."""
+
+    def __init__(self, folder: Folder, settings: Settings) -> None:
+        self._folder = folder
+        self._servers = list(settings.servers)
+        self._lock = threading.Lock()
+        self._client = self._connect()
+
+    def tls(self) -> ssl.SSLContext:
+        """Return the context with the host's present certificate."""
+        return host_context(self._folder.keys)
+
+    def report(self, report: Report) -> ReportAnswer:
+        """Send a report; UnreachableError when no server takes it."""
+        answer = msgspec.json.decode(self._post("/agent/report", msgspec.json.encode(report)), type=ReportAnswer)
+        if answer.servers:
+            with self._lock:
+                self._servers = [s for s in self._servers if s in answer.servers] or list(answer.servers)
+                self._servers += [s for s in answer.servers if s not in self._servers]
+        return answer
+
+    def renew(self) -> bool:
+        """Renew the certificate when it is due; True when there is a new one (the listener must load it)."""
+        file = self._folder.keys / "agent.crt"
+        if pki.renewal_due(file.read_text()) is None:
+            return False
+        csr = pki.new_request(self._folder.keys / "agent.key")
+        body = self._post("/agent/renew", msgspec.json.encode(RenewRequest(csr=csr)))
+        pki.write_public(file, msgspec.json.decode(body, type=RenewAnswer).certificate.encode())
+        with self._lock:
+            self._client.close()
+            self._client = self._connect()
+        log.info("the host's certificate was renewed")
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _post(self, path: str, body: bytes) -> bytes:
+        reasons: list[str] = []
+        with self._lock:
+            for server in list(self._servers):
+                try:
+                    response = self._client.post(
+                        server + path,
+                        content=body,
+                        headers={"content-type": "application/json"},
+                        extensions={"sni_hostname": SERVER_NAME},
+                    )
+                    response.raise_for_status()
+                except httpx.HTTPError as error:
+                    reasons.append(f"{server}: {type(error).__name__}: {error}")
+                else:
+                    self._servers.remove(server)
+                    self._servers.insert(0, server)
+                    return response.content
+        raise UnreachableError("; ".join(reasons))
+
+    def _connect(self) -> httpx.Client:
+        return httpx.Client(verify=self.tls(), timeout=_TIMEOUT, trust_env=False)
+
+
+def host_context(keys: Path) -> ssl.SSLContext:
+    """Make a caller's context from the agent's folder of keys."""
+    return client_context(keys / "agent.crt", keys / "agent.key", keys / "ca.crt")

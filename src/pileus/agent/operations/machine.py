@@ -1,0 +1,140 @@
+"""Operations on machines: start, stop, reboot, destroy, list."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import structlog
+
+from pileus.agent import machines
+from pileus.agent.context import AgentContext
+from pileus.agent.linux import segments
+from pileus.agent.registry import OperationError, Progress, operation
+from pileus.drivers.hypervisors.base import Hypervisor, HypervisorError
+from pileus.wire.machines import (
+    MachineRef,
+    MachineSpec,
+    MachineState,
+    MachineStates,
+    MachineStop,
+    Nothing,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@operation("machine.start")
+def start(context: AgentContext, arguments: MachineSpec, progress: Progress) -> MachineState:
+    """Plug the segments, check the disks, and start the machine; one that runs is left alone."""
+    spec = arguments
+    kept = machines.find(context.data, spec.name)
+    if kept is not None and kept.spec.generation > spec.generation:
+        text = f"machine {spec.name} has generation {kept.spec.generation} here, newer than {spec.generation}"
+        raise OperationError("stale", text)
+    missing = [disk.volume for disk in spec.disks if not Path(disk.path).exists()]
+    if missing:
+        text = f"machine {spec.name} cannot start: its volumes are not on this host"
+        raise OperationError("volume-missing", text, detail=", ".join(missing))
+    progress(0.1)
+    machines.keep(context.data, spec, running=kept is not None and kept.running)
+    bridges = _plug(context, spec)
+    with translated():
+        state = _hypervisor(context).start(spec, bridges)
+    machines.keep(context.data, spec, running=True)
+    return state
+
+
+@operation("machine.stop")
+def stop(context: AgentContext, arguments: MachineStop, progress: Progress) -> None:
+    """Stop the machine by its power button, and by the plug when it does not react in time or is forced."""
+    kept = machines.find(context.data, arguments.name)
+    if kept is not None:
+        machines.keep(context.data, kept.spec, running=False)
+    progress(0.1)
+    with translated():
+        _hypervisor(context).stop(arguments.name, force=arguments.force, timeout=arguments.timeout)
+
+
+@operation("machine.reboot")
+def reboot(context: AgentContext, arguments: MachineStop, progress: Progress) -> MachineState:
+    """Stop the machine as machine.stop does, and start it again."""
+    progress(0.1)
+    with translated():
+        state = _hypervisor(context).reboot(
+            machines.checked(arguments.name), force=arguments.force, timeout=arguments.timeout
+        )
+    kept = machines.find(context.data, arguments.name)
+    if kept is not None:
+        machines.keep(context.data, kept.spec, running=True)
+    return state
+
+
+@operation("machine.destroy")
+def destroy(context: AgentContext, arguments: MachineRef, progress: Progress) -> None:
+    """Power the machine off and forget it here, with its console log and its plugs; volumes stay."""
+    kept = machines.find(context.data, arguments.name)
+    progress(0.1)
+    with translated():
+        _hypervisor(context).destroy(machines.checked(arguments.name))
+    if kept is not None:
+        for nic in kept.spec.nics:
+            segments.release(context, nic.segment, _holder(kept.spec))
+    machines.forget(context.data, arguments.name)
+
+
+@operation("machine.list")
+def list_machines(context: AgentContext, arguments: Nothing, progress: Progress) -> MachineStates:
+    """Tell the state of every machine here."""
+    progress(0.1)
+    with translated():
+        return MachineStates(machines=_hypervisor(context).list())
+
+
+def restore(context: AgentContext) -> None:
+    """Start the machines that should run, after a reboot of the host or `pileus down`."""
+    hypervisor = _hypervisor(context)
+    for kept in machines.all_kept(context.data):
+        if not kept.running:
+            continue
+        try:
+            hypervisor.start(kept.spec, _plug(context, kept.spec))
+        except (HypervisorError, OperationError) as error:
+            log.error(  # noqa: TRY400
+                "a machine does not come back; start it by the API", machine=kept.spec.name, why=str(error)
+            )
+        else:
+            log.info("machine is running again", machine=kept.spec.name)
+
+
+def note_power_off(context: AgentContext, states: list[MachineState]) -> None:
+    """Remember which machines their own guests have shut down, so that `restore` leaves them off."""
+    off = {state.name for state in states if state.power == "off"}
+    for kept in machines.all_kept(context.data) if off else []:
+        if kept.running and kept.spec.name in off:
+            machines.keep(context.data, kept.spec, running=False)
+            log.info("machine was shut down from within", machine=kept.spec.name)
+
+
+@contextlib.contextmanager
+def translated():
+    """Turn errors of the hypervisor into those of operations."""
+    try:
+        yield
+    except HypervisorError as error:
+        raise OperationError(error.code, error.message, error.retryable, error.detail) from error
+
+
+def _plug(context: AgentContext, spec: MachineSpec) -> dict[str, str]:
+    """Make the segments of all NICs and return their bridges, by the NIC's uuid."""
+    return {nic.uuid: segments.ensure(context, nic.segment, _holder(spec)) for nic in spec.nics}
+
+
+def _holder(spec: MachineSpec) -> str:
+    return f"machine:{spec.uuid}"
+
+
+def _hypervisor(context: AgentContext) -> Hypervisor:
+    if context.hypervisor is None:
+        raise OperationError("hypervisor-down", "this agent has no hypervisor yet", retryable=True)
+    return context.hypervisor

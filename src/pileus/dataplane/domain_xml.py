@@ -1,0 +1,144 @@
+"""The domain XML of a machine for libvirt: a pure function of its spec and of the host's circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree as Xml
+
+import msgspec
+
+from pileus.wire.machines import Disk, MachineSpec, Nic
+
+NAMESPACE = "urn:pileus:machine:1"  # of the metadata element that marks a domain as ours
+TB_CACHE_MIB = 32  # QEMU's own choice for TCG grows to 1 GiB for each guest
+LONGEST_VNC_PASSWORD = 8  # the protocol's limit; QEMU refuses longer ones
+SMALLEST_SHARES, LARGEST_SHARES = 2, 262144  # libvirt's limits
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host adds to a machine's spec."""
+
+    domain: str  # the domain's name
+    cloud: str  # marks the domain as one of this cloud's
+    prefix: str  # of the names of its network interfaces
+    accelerator: str  # "kvm" or "tcg"
+    console_log: str  # file that the serial console is written to
+    bridges: Mapping[str, str]  # NIC uuid -> bridge
+    emulator: str = "/usr/bin/qemu-system-x86_64"
+    cache: str = "none"  # of the disks; "writeback" where the file system cannot do direct I/O
+    shares: bool = False  # whether cgroups can weigh the CPU
+
+
+def tap_name(prefix: str, nic: str) -> str:
+    """Name the host's end of a NIC: at most 13 characters, the kernel takes 15."""
+    return f"{prefix}t{nic.replace('-', '')[:8]}"
+
+
+def render(spec: MachineSpec, here: Circumstances) -> str:
+    """Render the machine as libvirt's domain XML."""
+    kvm = here.accelerator == "kvm"
+    domain = Xml.Element("domain", type="kvm" if kvm else "qemu")
+    _add(domain, "name", here.domain)
+    _add(domain, "uuid", spec.uuid)
+    if spec.title:
+        _add(domain, "title", " ".join(spec.title.split()))
+    Xml.register_namespace("pileus", NAMESPACE)
+    Xml.SubElement(
+        _add(domain, "metadata"), f"{{{NAMESPACE}}}machine", cloud=here.cloud, name=spec.name, uuid=spec.uuid
+    )
+    _add(domain, "memory", str(spec.memory_mib), unit="MiB")
+    _add(domain, "currentMemory", str(spec.memory_mib), unit="MiB")
+    _add(domain, "vcpu", str(spec.cpus), placement="static")
+    if here.shares:
+        shares = min(max(spec.cpus * spec.cpu_mhz, SMALLEST_SHARES), LARGEST_SHARES)
+        _add(_add(domain, "cputune"), "shares", str(shares))
+    _identity(domain, spec)
+    _platform(domain, kvm=kvm)
+    devices = _add(domain, "devices")
+    _add(devices, "emulator", here.emulator)
+    for disk in sorted(spec.disks, key=lambda d: d.device):
+        _disk(devices, disk, here)
+    for nic in sorted(spec.nics, key=lambda n: n.device):
+        _nic(devices, nic, here)
+    _consoles(devices, spec, here)
+    Xml.indent(domain)
+    return Xml.tostring(domain, encoding="unicode") + "\n"
+
+
+def _identity(domain: Xml.Element, spec: MachineSpec) -> None:
+    """Say through SMBIOS what guests look for: cloud-init knows its data source by this product name."""
+    sysinfo = _add(domain, "sysinfo", type="smbios")
+    system = _add(sysinfo, "system")
+    _add(system, "entry", "Pileus", name="manufacturer")
+    _add(system, "entry", "CloudStack KVM Hypervisor", name="product")
+    _add(system, "entry", spec.uuid, name="serial")
+    _add(system, "entry", spec.uuid, name="uuid")
+    os = _add(domain, "os")
+    _add(os, "type", "hvm", arch="x86_64", machine="pc")
+    _add(os, "boot", dev="hd")
+    _add(os, "smbios", mode="sysinfo")
+
+
+def _platform(domain: Xml.Element, *, kvm: bool) -> None:
+    features = _add(domain, "features")
+    _add(features, "acpi")
+    _add(features, "apic")
+    if kvm:
+        _add(domain, "cpu", mode="host-model", check="partial")
+    else:
+        _add(_add(features, "tcg"), "tb-cache", str(TB_CACHE_MIB), unit="MiB")
+        _add(domain, "cpu", mode="maximum", check="none")
+    _add(domain, "clock", offset="utc")
+    _add(domain, "on_poweroff", "destroy")
+    _add(domain, "on_reboot", "restart")
+    _add(domain, "on_crash", "destroy")
+
+
+def _disk(devices: Xml.Element, disk: Disk, here: Circumstances) -> None:
+    element = _add(devices, "disk", type="file", device="disk")
+    _add(element, "driver", name="qemu", type=disk.format, cache=here.cache, discard="unmap")
+    _add(element, "source", file=disk.path)
+    letters = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+    _add(element, "target", dev=letters[disk.bus] + _letter(disk.device), bus=disk.bus)
+    if disk.read_only:
+        _add(element, "readonly")
+    _add(element, "serial", disk.volume.replace("-", "")[:20])
+
+
+def _nic(devices: Xml.Element, nic: Nic, here: Circumstances) -> None:
+    element = _add(devices, "interface", type="bridge")
+    _add(element, "mac", address=nic.mac)
+    _add(element, "source", bridge=here.bridges[nic.uuid])
+    _add(element, "target", dev=tap_name(here.prefix, nic.uuid))
+    _add(element, "model", type=nic.model)
+    _add(element, "mtu", size=str(nic.segment.mtu))
+
+
+def _consoles(devices: Xml.Element, spec: MachineSpec, here: Circumstances) -> None:
+    serial = _add(devices, "serial", type="file")
+    _add(serial, "source", path=here.console_log)
+    _add(serial, "target", port="0")
+    channel = _add(devices, "channel", type="unix")
+    _add(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+    graphics = _add(devices, "graphics", type="vnc", port="-1", autoport="yes", listen="127.0.0.1")
+    if spec.vnc_password:
+        graphics.set("passwd", spec.vnc_password[:LONGEST_VNC_PASSWORD])
+    _add(_add(devices, "video"), "model", type="vga")
+    _add(devices, "memballoon", model="virtio")
+    _add(_add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+
+
+def _letter(index: int) -> str:
+    """Count as disks do: a … z, aa, ab …"""
+    text = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        text = chr(ord("a") + rest) + text
+    return text
+
+
+def _add(parent: Xml.Element, tag: str, text: str | None = None, **attributes: str) -> Xml.Element:
+    element = Xml.SubElement(parent, tag, attributes)
+    element.text = text
+    return element

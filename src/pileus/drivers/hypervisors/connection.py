@@ -1,0 +1,113 @@
+"""Connections to libvirt: one a thread, made again when lost, and one more that listens to events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import libvirt
+import structlog
+
+from pileus.drivers.hypervisors.base import HypervisorError
+
+log = structlog.get_logger(__name__)
+
+_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
+_LOOK_SECONDS = 2.0
+_loop_lock = threading.Lock()
+_loop: threading.Thread | None = None
+
+
+def start_event_loop() -> None:
+    """Start libvirt's event loop in a thread, once a process; keep-alives and events need it."""
+    global _loop  # noqa: PLW0603
+    with _loop_lock:
+        if _loop is not None:
+            return
+        libvirt.virEventRegisterDefaultImpl()
+        libvirt.registerErrorHandler(_quiet, None)
+        # Without a timer the loop would sleep in poll() until something else happens.
+        libvirt.virEventAddTimeout(1000, _tick, None)
+        _loop = threading.Thread(target=_run_loop, name="libvirt-events", daemon=True)
+        _loop.start()
+
+
+class Connections:
+    """Hands each thread its own live connection to `uri`."""
+
+    def __init__(self, uri: Callable[[], str]) -> None:
+        start_event_loop()
+        self._uri = uri
+        self._local = threading.local()
+
+    def get(self) -> libvirt.virConnect:
+        """Return this thread's connection; HypervisorError (retryable) when libvirt does not answer."""
+        connection: libvirt.virConnect | None = getattr(self._local, "connection", None)
+        if connection is not None and _alive(connection):
+            return connection
+        self._local.connection = None
+        connection = self.open()
+        self._local.connection = connection
+        return connection
+
+    def open(self) -> libvirt.virConnect:
+        """Open one more connection, which the caller closes."""
+        uri = self._uri()
+        try:
+            connection = libvirt.open(uri)
+            connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
+        except libvirt.libvirtError as error:
+            text = "libvirt does not answer on this host"
+            raise HypervisorError("hypervisor-down", text, retryable=True, detail=f"{uri}: {error}") from error
+        return connection
+
+
+class Watcher:
+    """Listens to the life-cycle events of all domains, and connects again when libvirt was restarted."""
+
+    def __init__(self, connections: Connections, changed: Callable[[], None]) -> None:
+        self._connections = connections
+        self._changed = changed
+        self._thread = threading.Thread(target=self._run, name="libvirt-watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        connection: libvirt.virConnect | None = None
+        pause = threading.Event()
+        while True:
+            if connection is None or not _alive(connection):
+                try:
+                    connection = self._connections.open()
+                    connection.domainEventRegisterAny(  # pyright: ignore[reportUnknownMemberType]
+                        None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None
+                    )
+                    self._changed()
+                except (HypervisorError, libvirt.libvirtError) as error:
+                    connection = None
+                    log.warning("events of libvirt cannot be watched; trying again", why=str(error))
+            pause.wait(_LOOK_SECONDS)
+
+    def _event(self, *_: Any) -> None:
+        self._changed()
+
+
+def _alive(connection: libvirt.virConnect) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False
+
+
+def _run_loop() -> None:
+    while True:
+        if libvirt.virEventRunDefaultImpl() < 0:
+            log.error("libvirt's event loop failed once; going on")
+
+
+def _tick(*_: Any) -> None:
+    """Do nothing, now and then."""
+
+
+def _quiet(*_: Any) -> None:
+    """Keep libvirt from printing errors to stderr: they are raised as exceptions anyway."""

@@ -1,0 +1,30 @@
+"""Tables of the simulator: the journal of its hosts, and the objects that they hold.
+
+They are the simulated hosts' own disk, so to speak: nothing else in the server reads or joins them, and they are
+written in transactions of their own, so that hosts live on when a server is killed.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pileus.core.database import metadata, type_id
+
+sim_operation = sa.Table(
+    "sim_operation",
+    metadata,
+    sa.Column("id", sa.String(512), primary_key=True),
+    sa.Column("host", type_id, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),  # JSON of wire.operations.Answer
+    sa.Column("at", sa.Float, nullable=False, index=True),
+)
+
+sim_object = sa.Table(
+    "sim_object",
+    metadata,
+    sa.Column("key", sa.String(512), primary_key=True),  # "machine:<host>/<name>", "volume:<pool>/<uuid>", ...
+    sa.Column("sort", sa.String(16), nullable=False),  # machine volume router segment fence
+    sa.Column("host", type_id, nullable=False),  # 0 = none: a volume is in its pool
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+    sa.Index("ix_sim_object_host_sort", "host", "sort"),
+)
