@@ -26,7 +26,7 @@ class FirewallRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     end: int | None = None
     icmp_type: int | None = None  # -1 = any
     icmp_code: int | None = None
-    sources: list[str] = ["0.0.0.0/0"]
+    sources: list[str] = msgspec.field(default_factory=lambda: ["0.0.0.0/0"])
 
 
 class EgressRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,4 +93,11 @@ class RouterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     forwards: list[PortForward] = []
     hosts: list[GuestHost] = []
     dns_upstream: list[str] = []
-    services: list[str] = []  # Dhcp Dns UserData SourceNat StaticNat PortForwarding Firewall
+    services: list[str] = []  # Dhcp Dns UserData SourceNat StaticNat PortForwarding Firewall; empty = all of them
+
+
+class RouterReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Names a router for an operation that needs no specification."""
+
+    name: str
+    generation: int = 0  # refused when older than what the host has applied; 0 = not compared
