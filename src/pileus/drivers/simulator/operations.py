@@ -15,8 +15,8 @@ from pileus.drivers.simulator import world as keys_of
 from pileus.drivers.simulator.world import World
 from pileus.wire.hosts import HostFacts, RouterState
 from pileus.wire.machines import MachineRef, MachineSpec, MachineState, MachineStates, MachineStop, Nothing
-from pileus.wire.router import RouterSpec
-from pileus.wire.segments import Segment
+from pileus.wire.router import RouterReference, RouterSpec
+from pileus.wire.segments import PublicNetwork, Segment, SegmentState
 from pileus.wire.storage import ImageRef, Pool, PoolState, VolumeRef, VolumeResize, VolumeSpec, VolumeState
 
 CPUS, CPU_MHZ, MEMORY_MIB = 128, 2_500, 2 * 1024 * 1024
@@ -34,12 +34,6 @@ class SimulatedError(Exception):
         self.message = message
         self.retryable = retryable
         self.detail = detail
-
-
-class NameRef(msgspec.Struct, frozen=True):
-    """Arguments of operations on a router that is there."""
-
-    name: str
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -234,6 +228,7 @@ def _do_nothing(world: World, host: int, arguments: Any) -> None:
 
 simulated("pool.detach", Pool, _nothing)(_do_nothing)
 simulated("image.evict", ImageRef, _nothing)(_do_nothing)
+simulated("public.ensure", PublicNetwork, _nothing)(_do_nothing)
 
 
 @simulated("segment.ensure", Segment, _segment)
@@ -243,50 +238,57 @@ def ensure_segment(world: World, host: int, arguments: Segment) -> None:
 
 
 @simulated("segment.release", Segment, _segment)
-def release_segment(world: World, host: int, arguments: Segment) -> None:
+def release_segment(world: World, host: int, arguments: Segment) -> SegmentState:
     """Forget a segment that no machine or router of the host uses any more."""
     wanted = (arguments.kind, arguments.tag)
     plugged = [nic["segment"] for m in world.scan("machine", host).values() for nic in m["spec"]["nics"]]
     plugged += [r["spec"]["guest"]["segment"] for r in world.scan("router", host).values() if r["running"]]
-    if wanted not in [(segment["kind"], segment["tag"]) for segment in plugged]:
-        world.drop(keys_of.segment(host, arguments.kind, arguments.tag))
+    if wanted in [(segment["kind"], segment["tag"]) for segment in plugged]:
+        return SegmentState(bridge=f"sim{arguments.tag}")
+    world.drop(keys_of.segment(host, arguments.kind, arguments.tag))
+    return SegmentState(bridge="")
 
 
 @simulated("router.apply", RouterSpec, _router)
 def apply_router(world: World, host: int, arguments: RouterSpec) -> RouterState:
     """Take the router's whole desired state; an older one than the newest is refused."""
-    key = keys_of.router(host, arguments.name)
-    known = world.get(key)
-    if known is not None and known["generation"] > arguments.generation:
-        text = f"router {arguments.name} has generation {known['generation']} here, newer than {arguments.generation}"
-        raise SimulatedError("stale", text)
+    _not_stale(world, host, arguments)
     value = {
         "uuid": arguments.uuid,
         "generation": arguments.generation,
         "running": True,
         "spec": msgspec.to_builtins(arguments),
     }
-    world.put(key, host, value)
+    world.put(keys_of.router(host, arguments.name), host, value)
     return router_state(arguments.name, value)
 
 
-@simulated("router.stop", NameRef, _router)
-def stop_router(world: World, host: int, arguments: NameRef) -> None:
+def _not_stale(world: World, host: int, arguments: RouterSpec | RouterReference) -> dict[str, Any] | None:
+    """Return the router's record, unless the generation asked for (0 = any) is older than the one that it has."""
+    known = world.get(keys_of.router(host, arguments.name))
+    if known is not None and 0 < arguments.generation < known["generation"]:
+        text = f"router {arguments.name} has generation {known['generation']} here, newer than {arguments.generation}"
+        raise SimulatedError("stale", text)
+    return known
+
+
+@simulated("router.stop", RouterReference, _router)
+def stop_router(world: World, host: int, arguments: RouterReference) -> None:
     """Stop a router, keeping its spec."""
-    key = keys_of.router(host, arguments.name)
-    known = world.get(key)
+    known = _not_stale(world, host, arguments)
     if known is not None:
-        world.put(key, host, {**known, "running": False})
+        world.put(keys_of.router(host, arguments.name), host, {**known, "running": False})
 
 
-@simulated("router.destroy", NameRef, _router)
-def destroy_router(world: World, host: int, arguments: NameRef) -> None:
+@simulated("router.destroy", RouterReference, _router)
+def destroy_router(world: World, host: int, arguments: RouterReference) -> None:
     """Forget a router."""
+    _not_stale(world, host, arguments)
     world.drop(keys_of.router(host, arguments.name))
 
 
-@simulated("router.inspect", NameRef, _router)
-def inspect_router(world: World, host: int, arguments: NameRef) -> RouterState:
+@simulated("router.inspect", RouterReference, _router)
+def inspect_router(world: World, host: int, arguments: RouterReference) -> RouterState:
     """Look at a router: simulated ones do not drift."""
     known = world.get(keys_of.router(host, arguments.name))
     if known is None:

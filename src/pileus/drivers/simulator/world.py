@@ -52,8 +52,9 @@ class World:
         self._values: dict[str, Any] = {}
         self._changed: dict[str, int] = {}  # key -> host
         wanted = sorted(set(keys))
-        for key, value in _load(db, keys=id_list(db, wanted)) if wanted else ():
-            self._values[key] = msgspec.json.decode(value)
+        rows: Any = _load(db, keys=id_list(db, wanted)) if wanted else ()
+        for row in rows:
+            self._values[row[0]] = msgspec.json.decode(row[1])
 
     def get(self, key: str) -> Any:
         """Return an object that was asked for when the world was loaded; None when it is not there."""
@@ -73,7 +74,8 @@ class World:
 
     def scan(self, sort: str, host: int) -> dict[str, Any]:
         """Return all objects of a sort on a host."""
-        found = {key: msgspec.json.decode(value) for key, value in _scan(self._db, host=host, sort=sort)}
+        rows: Any = _scan(self._db, host=host, sort=sort)
+        found: dict[str, Any] = {row[0]: msgspec.json.decode(row[1]) for row in rows}
         for key, changed_host in self._changed.items():
             if key.startswith(sort + ":") and (changed_host == host or key in found):
                 found[key] = self._values[key]
