@@ -62,7 +62,9 @@ class Clock:
         while not runtime.stopping.is_set():
             for duty in (self._beat, self._give_back, self._takeover, self._wake, self._schedule):
                 self._do(duty)
-            soonest = min([now() + POLL, self._next_beat, *([] if self._due is None else [self._due])])
+            soonest = min(now() + POLL, self._next_beat)
+            if self._due is not None:
+                soonest = min(soonest, self._due)
             runtime.signals.clock.wait(max(0.01, soonest - now()))
             runtime.signals.clock.clear()
 

@@ -4,6 +4,8 @@
 as it is then, and applies it.  Many wishes under load share one operation.
 """
 
+# ruff: noqa: S608 (statements are put together from constants of this module only)
+
 from __future__ import annotations
 
 from typing import Any
@@ -31,22 +33,16 @@ _state = Prepared(
     postgresql="SELECT desired, applied FROM convergence WHERE kind = :kind AND object_id = :object FOR UPDATE",
 )
 _desired = Prepared("SELECT desired FROM convergence WHERE kind = :kind AND object_id = :object")
-_again = Prepared(
-    "UPDATE convergence SET next_try = 0 WHERE kind = :kind AND object_id = :object AND next_try IS NULL"
-)
+_again = Prepared("UPDATE convergence SET next_try = 0 WHERE kind = :kind AND object_id = :object AND next_try IS NULL")
 _wait = Prepared(
     "INSERT INTO convergence_waiter (job_id, step, position, kind, object_id, generation, deadline)"
     " VALUES (:job, :step, :position, :kind, :object, :generation, :deadline)"
 )
-_PICK = (
-    "UPDATE convergence SET in_flight = desired, owner = :owner WHERE {} RETURNING kind, object_id, attempt"
-)
+_PICK = "UPDATE convergence SET in_flight = desired, owner = :owner WHERE {} RETURNING kind, object_id, attempt"
 _DUE = "in_flight IS NULL AND applied < desired AND next_try <= :now ORDER BY next_try LIMIT :count"
 _pick = Prepared(
     _PICK.format(f"(kind, object_id) IN (SELECT kind, object_id FROM convergence WHERE {_DUE})"),
-    postgresql=_PICK.format(
-        f"ctid = ANY(ARRAY(SELECT ctid FROM convergence WHERE {_DUE} FOR UPDATE SKIP LOCKED))"
-    ),
+    postgresql=_PICK.format(f"ctid = ANY(ARRAY(SELECT ctid FROM convergence WHERE {_DUE} FOR UPDATE SKIP LOCKED))"),
 )
 _next = Prepared("SELECT MIN(next_try) FROM convergence WHERE in_flight IS NULL AND applied < desired")
 _applied = Prepared(
@@ -79,6 +75,16 @@ class Pick(msgspec.Struct, frozen=True):
     kind: str
     object_id: int
     attempt: int
+
+
+class Waiter(msgspec.Struct, frozen=True):
+    """A job that waits at a step for a generation."""
+
+    job: int
+    step: str
+    position: int
+    generation: int
+    deadline: float
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -120,20 +126,9 @@ def outstanding(db: Connection, kind: str, object_id: int) -> int | None:
     return row[0]
 
 
-def wait(
-    db: Connection, job: int, step: str, position: int, kind: str, object_id: int, generation: int, deadline: float
-) -> None:
+def wait(db: Connection, kind: str, object_id: int, waiter: Waiter) -> None:
     """Let a job's step be recorded when the generation has been applied."""
-    _wait(
-        db,
-        job=job,
-        step=step,
-        position=position,
-        kind=kind,
-        object=object_id,
-        generation=generation,
-        deadline=deadline,
-    )
+    _wait(db, kind=kind, object=object_id, **msgspec.structs.asdict(waiter))
 
 
 def pick(db: Connection, owner: str, count: int) -> list[Pick]:
@@ -220,9 +215,7 @@ def _answer_waiters(db: Connection, rows: list[Any], failure: Failure | None) ->
             error = msgspec.json.encode(
                 Outcome(sort="operation", text=failure.message, failure=failure, host=host, kind=kind)
             ).decode()
-        sql.insert_step(
-            db, job=job, name=step, position=position, output="null", error=error, undo=None, now=now()
-        )
+        sql.insert_step(db, job=job, name=step, position=position, output="null", error=error, undo=None, now=now())
         sql.wake_one(db, job=job)
     return [row[0] for row in rows]
 

@@ -36,9 +36,7 @@ POLL = 1.0
 class Courier:
     """The outbox of one server."""
 
-    def __init__(
-        self, runtime: Runtime, channel: Channel, *, per_host: int, loop: Any = None
-    ) -> None:
+    def __init__(self, runtime: Runtime, channel: Channel, *, per_host: int, loop: Any = None) -> None:
         self._runtime = runtime
         self._delivery = Delivery(channel, loop)
         self._per_host = self.limit = per_host
@@ -192,9 +190,8 @@ class Courier:
             return None
         error = None
         if answer.state != "done":
-            failure = answer.failure or Failure(
-                code=answer.state, message=f"The host did not do it: {answer.state}", retryable=answer.state != "refused"
-            )
+            text = f"The host did not do it: {answer.state}"
+            failure = answer.failure or Failure(code=answer.state, message=text, retryable=answer.state != "refused")
             error = Outcome(sort="operation", text=failure.message, failure=failure, host=row.host, kind=row.kind)
         sql.insert_step(
             db,

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core.database import after_commit, now
-from pileus.core.jobs import convergence, ending, ledger, signals, sql
+from pileus.core.jobs import convergence, ending, ledger, sql
 from pileus.core.jobs import submission as submissions
 from pileus.core.jobs.errors import (
     CancelledByUser,
@@ -18,10 +18,8 @@ from pileus.core.jobs.errors import (
     Detached,
     LeaseLost,
     NotDeterministic,
-    OperationFailed,
     Outcome,
     Parked,
-    outcome_of,
 )
 from pileus.core.jobs.ledger import UNDO, Ledger
 from pileus.core.jobs.runtime import Claimed, Runtime
@@ -121,7 +119,7 @@ class Job:
         self.finished = True
         self._reach(name, "after-commit")
 
-    def call(
+    def call(  # noqa: PLR0917 (the order is that of a sentence)
         self,
         name: str,
         host: int,
@@ -257,20 +255,18 @@ class Job:
         self._reach(name, "after-commit")
         raise Parked
 
-    def retry(
-        self, name: str, fn: Callable[[int, list[dict[str, Any]]], T], times: int, delay: float = 0
-    ) -> T:
+    def retry(self, name: str, fn: Callable[[int, list[dict[str, Any]]], T], times: int, delay: float = 0) -> T:
         """Run ``fn(attempt, failures)`` until it succeeds, ``times`` at most; a failed attempt is undone first.
 
-        Only errors that say they are retryable count (OperationFailed, Retry, JobFailed).  ``delay``: seconds before the
-        second attempt, doubled for each one after.
+        Only errors that say they are retryable count (OperationFailed, Retry, JobFailed).  ``delay``: seconds before
+        the second attempt, doubled for each one after.
         """
         from pileus.core.jobs import retrying
 
         return retrying.run(self, name, fn, times, delay)
 
     def converge(self, kind: str, object_id: int, timeout: float = 120) -> None:
-        """Wait until what is desired of an object now has been applied; raises OperationFailed when it cannot be."""
+        """Wait until what is desired of an object by now has been applied; OperationFailed when it cannot be."""
         base = name = f"{self._prefix}converge/{kind}/{object_id}"
         count = 1
         while self.ledger.met(name):
@@ -289,9 +285,9 @@ class Job:
                 self._record(db, name, output="null")
             else:
                 self.park(db, pending=1)
-                convergence.wait(
-                    db, self.id, name, self.ledger.next_position(), kind, object_id, generation, now() + timeout
-                )
+                position = self.ledger.next_position()
+                place = convergence.Waiter(self.id, name, position, generation, now() + timeout)
+                convergence.wait(db, kind, object_id, place)
             self._reach(name, "before-commit")
             return generation is not None
 
@@ -361,9 +357,7 @@ class Job:
         """Return the parameters of every guarded statement."""
         return self._identity()
 
-    def _record(
-        self, db: Connection, name: str, *, output: str, undo: str | None = None, undone: int = 0
-    ) -> None:
+    def _record(self, db: Connection, name: str, *, output: str, undo: str | None = None, undone: int = 0) -> None:
         self._position = self.ledger.next_position()
         found = sql.record_step(
             db,
@@ -394,9 +388,7 @@ class Job:
         self.ledger.add(Step(name, self._position, ledger.encode(value), None, None))
         self._reach(name, "after-commit")
 
-    def _operate(
-        self, names: list[str], calls: Sequence[HostCall], undo: str | None, timeout: float
-    ) -> list[Step]:
+    def _operate(self, names: list[str], calls: Sequence[HostCall], undo: str | None, timeout: float) -> list[Step]:
         """Return the recorded answers, or write the operations and park."""
         steps = [step for step in [self.ledger.meet(name) for name in names] if step is not None]
         if len(steps) == len(names):
@@ -412,7 +404,7 @@ class Job:
         def work(db: Connection) -> None:
             self.park(db, pending=len(calls))
             for name, call, position, sent in zip(names, calls, positions, reserved, strict=True):
-                self._post(db, name, call, undo, position, deadline, sent)
+                self._post(db, name, call, undo=undo, position=position, deadline=deadline, sent=sent)
             self._reach(names[0], "before-commit")
 
         try:
@@ -430,12 +422,13 @@ class Job:
         db: Connection,
         name: str,
         call: HostCall,
+        *,
         undo: str | None,
         position: int,
         deadline: float,
         sent: bool,
     ) -> None:
-        """Write one operation into the outbox; it is delivered by this server at once when it has a place in flight."""
+        """Write one operation into the outbox; this server delivers it at once when it has a place in flight."""
         operation = Operation(
             id=f"{self.uuid}/{name}",
             kind=call.kind,
@@ -467,4 +460,3 @@ class Job:
             after_commit(db, lambda: courier.launch(outbox, call.host, operation))
         else:
             after_commit(db, lambda: courier.queued(call.host))
-

@@ -66,7 +66,8 @@ class Ledger:
             expected = self._order[self._cursor]
             if expected != name:
                 raise NotDeterministic(
-                    f"workflow {self.workflow} is not deterministic: it came to step {name} where {expected} is recorded"
+                    f"workflow {self.workflow} is not deterministic: it came to step {name}"
+                    f" where {expected} is recorded"
                 )
             self._cursor += 1
             return self.steps[name]

@@ -22,7 +22,7 @@ _sweep = Prepared("DELETE FROM server WHERE heartbeat < :before")
 
 
 def owner_of(host: int, servers: Sequence[str]) -> str | None:
-    """Return which server looks after a host: rendezvous hashing, so that a server that comes or goes moves few hosts."""
+    """Return which server looks after a host (rendezvous hashing: a server that comes or goes moves few hosts)."""
 
     def weight(server: str) -> bytes:
         return hashlib.blake2b(f"{server}/{host}".encode(), digest_size=8).digest()
@@ -33,7 +33,7 @@ def owner_of(host: int, servers: Sequence[str]) -> str | None:
 class Membership:
     """This server among the others.
 
-    ``uuid`` names the process: a server that starts again is another one, and what its former self held is free at once.
+    ``uuid`` names the process: a server that starts again is another one, and what its former self held is free.
     """
 
     def __init__(self, database: Database, name: str, *, address: str, lease: float) -> None:

@@ -19,9 +19,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-def run(
-    job: Job, name: str, fn: Callable[[int, list[dict[str, Any]]], T], times: int, delay: float
-) -> T:
+def run(job: Job, name: str, fn: Callable[[int, list[dict[str, Any]]], T], times: int, delay: float) -> T:
     """Run the attempts; what has happened in earlier runs of the job is taken from its record."""
     outer = job.prefix
     failures: list[dict[str, Any]] = []

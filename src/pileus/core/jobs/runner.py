@@ -115,9 +115,7 @@ def _fail_bare(job: Job, outcome: Outcome) -> None:
     def work(db: Connection) -> None:
         ending.fail(job, db, outcome, bare=True)
         if job.runtime.hooks.failed_undo is not None:
-            job.runtime.hooks.failed_undo(
-                db, job.record, "on_failure", "the object may be left in a transient state"
-            )
+            job.runtime.hooks.failed_undo(db, job.record, "on_failure", "the object may be left in a transient state")
 
     job.runtime.transact(work)
 
@@ -149,4 +147,3 @@ def _detach(job: Job) -> None:
         runtime.signals.jobs()
 
     runtime.pool.submit(work)
-

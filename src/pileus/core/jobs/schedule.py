@@ -12,9 +12,7 @@ from pileus.core.jobs.registry import Periodic
 
 log = structlog.get_logger(__name__)
 
-_enter = Prepared(
-    "INSERT INTO schedule (name, next_run) VALUES (:name, :next) ON CONFLICT (name) DO NOTHING"
-)
+_enter = Prepared("INSERT INTO schedule (name, next_run) VALUES (:name, :next) ON CONFLICT (name) DO NOTHING")
 _rows = Prepared("SELECT name, next_run FROM schedule")
 _take = Prepared(
     "UPDATE schedule SET next_run = :next, last_run = :now, owner = :owner WHERE name = :name AND next_run <= :now"

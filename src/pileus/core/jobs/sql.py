@@ -1,5 +1,7 @@
 """The engine's statements, and the rows that they give."""
 
+# ruff: noqa: S608 (statements are put together from constants of this module only)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -40,6 +42,7 @@ class Record(msgspec.Struct, kw_only=False):
     parent_undo: str | None
     failure: str | None
     created: float
+    started: float | None
     result: dict[str, Any] | None = None
 
 
@@ -58,7 +61,7 @@ class Step(msgspec.Struct):
 RECORD = (
     "id, uuid, workflow, arguments, key, phase, cmd, user_id, account_id, domain_id, role, admin, instance_type,"
     " instance_uuid, event, event_start_id, request, attempt, deadline, cancel_requested, parent_id, parent_step,"
-    " parent_position, parent_undo, failure, created"
+    " parent_position, parent_undo, failure, created, started"
 )
 
 _INSERT = (
@@ -92,9 +95,7 @@ steps_of = in_list(
 _HELD = "id = :job AND owner = :owner AND attempt = :attempt AND state = 'running'"
 _GUARD = _HELD + " AND (cancel_requested = 0 OR phase = 'undo')"
 _STEP = "INSERT INTO job_step (job_id, name, position, output, error, undo, undone, at)"
-_RECORD_STEP = (
-    _STEP + " SELECT id, :name, :position, :output, :error, :undo, :undone, :now FROM job WHERE " + _GUARD
-)
+_RECORD_STEP = _STEP + " SELECT id, :name, :position, :output, :error, :undo, :undone, :now FROM job WHERE " + _GUARD
 record_step = Prepared(_RECORD_STEP, postgresql=_RECORD_STEP + " FOR UPDATE")
 insert_step = Prepared(
     _STEP + " VALUES (:job, :name, :position, :output, :error, :undo, 0, :now) ON CONFLICT (job_id, name) DO NOTHING"

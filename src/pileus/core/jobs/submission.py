@@ -55,8 +55,8 @@ def submit(
 ) -> Submission:
     """Write a job that begins when this transaction is committed.
 
-    Jobs with the same ``key`` run one after another in the order of their ids.  ``event``: any struct, kept as JSON; its
-    ``start_id`` becomes the job's event_start_id.  ``parent_step`` (name, position, undo) is for ``Job.child``.
+    Jobs with the same ``key`` run one after another in the order of their ids.  ``event``: any struct, kept as JSON;
+    its ``start_id`` becomes the job's event_start_id.  ``parent_step`` (name, position, undo) is for ``Job.child``.
     """
     if key is not None and db.dialect.name == "postgresql":
         sql.lock_key(db, key=key)  # so that ids on one key are committed in their order
@@ -92,7 +92,7 @@ def submit(
 
 
 def cancel(db: Connection, job_uuid: str) -> bool:
-    """Ask for the end of a job: it is undone from its next step boundary on; tell whether it was still going forward."""
+    """Ask for the end of a job: it is undone from its next step on; tell whether it was still going forward."""
     found = sql.cancel(db, uuid=job_uuid).rowcount == 1
     if found:
         signals.everywhere(db)
