@@ -98,6 +98,7 @@ def status(*, data: Data, as_json: AsJson = False) -> int:
 @app.command
 def api(
     command: str,
+    /,
     *parameters: str,
     data: Annotated[Path | None, Parameter(name="--data", help="Use the admin's keys of this data folder.")] = None,
     profile: Annotated[str | None, Parameter(help="Use a profile of ~/.config/pileus/profiles.toml.")] = None,
