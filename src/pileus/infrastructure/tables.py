@@ -161,6 +161,8 @@ host = sa.Table(
     sa.Column("tags", sa.String(1024), nullable=False, server_default=""),  # ",ssd,gpu,": comma before and after each
     sa.Column("facts", sa.JSON, nullable=False, default=dict),
     sa.Column("boot", sa.String(64), nullable=False, server_default=""),
+    sa.Column("load", sa.Float),  # average over a minute, as the agent reports it
+    sa.Column("really_used_memory_mib", type_id),  # as the agent reports it
     sa.Column("last_report", sa.Float),
     sa.Column("disconnected", sa.Float),
     sa.Column("created", sa.Float, nullable=False),

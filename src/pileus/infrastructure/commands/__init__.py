@@ -1,0 +1,1 @@
+"""Commands of infrastructure, one file a resource."""

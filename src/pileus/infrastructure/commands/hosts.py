@@ -1,0 +1,208 @@
+"""Commands of hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from pileus.core import database
+from pileus.core.calls import Call, Listed, Success
+from pileus.core.commands import Command, command
+from pileus.core.errors import InvalidParameter, MissingParameter
+from pileus.core.listing import ListCommand, Query
+from pileus.core.parameters import Ref
+from pileus.infrastructure import host_views, hosts, model, reconnecting, usage
+from pileus.infrastructure.tables import cluster, host
+
+_NOT_THERE = frozenset({"machine.last_host_id"})  # where a machine ran once binds nothing
+
+
+@command("addHost")
+class AddHost(Command):
+    """Add a host to a cluster.
+
+    KVM: the agent must have enrolled; the URL names it by https://ADDRESS[:PORT], or by its uuid as the path.
+    Simulator: any URL that no other host has, such as http://sim/c0/h0.
+    """
+
+    hypervisor: str
+    url: str
+    zoneid: Ref
+    podid: Ref
+    clusterid: Ref | None = None
+    clustername: str | None = None
+    hosttags: list[str] | None = None
+    allocationstate: str | None = None
+    username: str | None = None  # CloudStack logs in by SSH with these; our agents have certificates
+    password: str | None = None
+
+    def check(self) -> None:
+        """Check the words and the URL."""
+        self.hypervisor = model.one_of("hypervisor", self.hypervisor, model.HYPERVISORS)
+        if self.allocationstate:
+            self.allocationstate = model.allocation_state(self.allocationstate)
+        hosts.parse_url(self.url)
+        if self.clusterid is None and not self.clustername:
+            raise MissingParameter("one of the parameters clusterid and clustername is needed")
+
+    def run(self, call: Call) -> Listed:
+        """Insert the host; the answer is a list of one."""
+        if self.podid.zone_id != self.zoneid.id:
+            raise InvalidParameter(f"parameter podid: pod {self.podid.name} is not in zone {self.zoneid.name}")
+        place = self._cluster(call)
+        if self.hypervisor == model.SIMULATOR:
+            taken = sa.select(host.c.name).where(host.c.url == self.url, host.c.removed.is_(None))
+            name = call.db.execute(taken).scalar()
+            if name is not None:
+                raise InvalidParameter(f"parameter url: the host {name} has this URL already")
+            found = hosts.simulated(self.url)
+        else:
+            found = hosts.find_agent(call.db, self.url, reconnecting.silence(call.services.settings))
+        row = hosts.store(
+            call.db,
+            place,
+            self.url,
+            found,
+            tags=model.pack_tags("hosttags", self.hosttags),
+            resource_state=self.allocationstate or model.ENABLED,
+        )
+        call.describe(f"added host {row.name} to cluster {place.name}", resource=("Host", row.uuid))
+        return Listed(host_views.hosts(call.db, [row], admin=True), 1)
+
+    def _cluster(self, call: Call) -> Row[Any]:
+        place = self.clusterid
+        if place is None:
+            named = sa.select(cluster).where(
+                cluster.c.pod_id == self.podid.id, cluster.c.name == self.clustername, cluster.c.removed.is_(None)
+            )
+            place = call.db.execute(named).one_or_none()
+        if place is None or place.pod_id != self.podid.id:
+            raise InvalidParameter(f"parameter clusterid or clustername: pod {self.podid.name} has no such cluster")
+        if place.hypervisor != self.hypervisor:
+            raise InvalidParameter(
+                f"parameter hypervisor: cluster {place.name} is for {place.hypervisor}, not {self.hypervisor}"
+            )
+        return place
+
+
+@command("updateHost")
+class UpdateHost(Command):
+    """Change a host's name, tags, or whether it takes new machines (allocationstate Enable or Disable)."""
+
+    id: Ref
+    name: str | None = None
+    allocationstate: str | None = None
+    hosttags: list[str] | None = None
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change what was passed."""
+        row = self.id
+        changes: dict[str, Any] = {}
+        if self.allocationstate is not None:
+            changes["resource_state"] = self._resource_state(row)
+        if self.name is not None:
+            if not self.name.strip():
+                raise InvalidParameter("parameter name may not be empty")
+            changes["name"] = self.name.strip()
+        if self.hosttags is not None:
+            changes["tags"] = model.pack_tags("hosttags", self.hosttags)
+        if changes:
+            database.change(call.db, host, row.id, **changes)
+        call.describe(f"changed host {row.name}", resource=("Host", row.uuid))
+        return host_views.hosts(call.db, [database.one(call.db, host, row.id)], admin=call.caller.admin)[0]
+
+    def _resource_state(self, row: Row[Any]) -> str:
+        words = ("Enable", "Disable", model.ENABLED, model.DISABLED)
+        word = model.one_of("allocationstate", self.allocationstate or "", words)
+        wanted = model.ENABLED if word.startswith("Enable") else model.DISABLED
+        if row.resource_state not in (model.ENABLED, model.DISABLED):
+            raise InvalidParameter(f"parameter allocationstate: host {row.name} is in state {row.resource_state}")
+        return wanted
+
+
+@command("listHosts")
+class ListHosts(ListCommand):
+    """List hosts."""
+
+    id: Ref | None = None
+    name: str | None = None
+    zoneid: Ref | None = None
+    podid: Ref | None = None
+    clusterid: Ref | None = None
+    hypervisor: str | None = None
+    type: str | None = None
+    state: str | None = None
+    resourcestate: str | None = None
+    version: str | None = None
+    arch: str | None = None
+    hahost: bool | None = None
+    details: list[str] | None = None
+
+    def check(self) -> None:
+        """Check paging and the groups of fields."""
+        super().check()
+        for group in self.details or []:
+            model.one_of("details", group, host_views.GROUPS)
+
+    def query(self, call: Call) -> Query:
+        """Return the hosts that match."""
+        columns = host.c
+        query = Query(host).equals(columns.id, self.id).equals(columns.zone_id, self.zoneid)
+        query.equals(columns.pod_id, self.podid).equals(columns.cluster_id, self.clusterid)
+        query.same(columns.name, self.name).same(columns.hypervisor, self.hypervisor)
+        query.same(columns.state, self.state).same(columns.resource_state, self.resourcestate)
+        if (self.type or "Routing").lower() != "routing" or self.hahost:
+            query.where(sa.false())  # all our hosts are Routing ones, none is kept aside for high availability
+        for key, value in (("version", self.version), ("architecture", self.arch)):
+            if value is not None:
+                query.where(columns.facts[key].as_string() == value)
+        return query.contains(self.keyword, columns.name, columns.state, columns.address)
+
+    def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+        """Return the hosts."""
+        groups = frozenset(group.lower() for group in self.details or ["all"])
+        return host_views.hosts(call.db, rows, admin=call.caller.admin, groups=groups)
+
+
+@command("reconnectHost", event="HOST.RECONNECT")
+class ReconnectHost(Command):
+    """Ask a host's agent who it is and what it has, and take the host back when it answers."""
+
+    id: Ref
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        if self.id.state == "Removed":
+            raise InvalidParameter(f"parameter id: host {self.id.name} was removed")
+        call.describe(f"reconnecting host {self.id.name}")
+        return call.submit(
+            reconnecting.reconnect, key=f"host:{self.id.id}", instance=("Host", self.id.uuid), host_id=self.id.id
+        )
+
+
+@command("deleteHost")
+class DeleteHost(Command):
+    """Delete a host on which nothing runs; with forced, what ran there counts as stopped."""
+
+    id: Ref
+    forced: bool = False
+
+    def run(self, call: Call) -> Success:
+        """Refuse while anything uses the host, else remove it."""
+        row = self.id
+        if self.forced:
+            hosts.let_go(call.db, row)
+        usage.refuse_used(call.db, host, row, "host", ignore=_NOT_THERE)
+        database.change(
+            call.db,
+            host,
+            row.id,
+            removed=database.now(),
+            state="Removed",
+            resource_state=model.DISABLED,
+        )
+        call.describe(f"deleted host {row.name}", resource=("Host", row.uuid))
+        return Success()

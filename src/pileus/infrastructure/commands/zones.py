@@ -1,0 +1,207 @@
+"""Commands of zones."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import database, entities
+from pileus.core.calls import Call, Success
+from pileus.core.commands import Command, command
+from pileus.core.errors import InvalidParameter
+from pileus.core.listing import ListCommand, Query
+from pileus.core.parameters import Ref
+from pileus.infrastructure import model, usage, views
+from pileus.infrastructure.tables import zone
+
+_DEFAULT_GUEST_CIDR = "10.1.1.0/24"
+_DEPENDENT = frozenset({"template_copy"})  # a copy goes with its image store
+
+
+def _name_free(db: Connection, name: str, but: int = 0) -> None:
+    taken = sa.select(zone.c.id).where(zone.c.name == name, zone.c.removed.is_(None), zone.c.id != but)
+    if db.execute(taken).first():
+        raise InvalidParameter(f"parameter name: there is a zone {name!r} already; choose another name")
+
+
+class ZoneAddresses(Command):
+    """What createZone and updateZone have in common: the name servers and domains of a zone."""
+
+    dns2: str | None = None
+    ip6dns1: str | None = None
+    ip6dns2: str | None = None
+    internaldns2: str | None = None
+    guestcidraddress: str | None = None
+    domain: str | None = None
+    allocationstate: str | None = None
+
+    def check(self) -> None:
+        """Check the addresses, the guest network, the domain name and the state."""
+        for name in ("dns1", "dns2", "internaldns1", "internaldns2"):
+            if getattr(self, name, None):
+                setattr(self, name, model.address(name, getattr(self, name)))
+        for name in ("ip6dns1", "ip6dns2"):
+            if getattr(self, name):
+                setattr(self, name, model.address6(name, getattr(self, name)))
+        if self.guestcidraddress:
+            self.guestcidraddress = model.cidr("guestcidraddress", self.guestcidraddress)
+        if self.domain:
+            self.domain = model.network_domain("domain", self.domain)
+        if self.allocationstate:
+            self.allocationstate = model.allocation_state(self.allocationstate)
+
+
+@command("createZone", event="ZONE.CREATE")
+class CreateZone(ZoneAddresses):
+    """Create a zone; it is disabled until updateZone enables it, unless allocationstate says otherwise."""
+
+    name: str
+    networktype: str
+    dns1: str
+    internaldns1: str
+    domainid: Ref | None = None
+    localstorageenabled: bool = False
+    securitygroupenabled: bool = False
+    isedge: bool = False
+
+    def check(self) -> None:
+        """Check the kind of zone: Advanced without security groups for now."""
+        super().check()
+        self.networktype = model.one_of("networktype", self.networktype, ("Basic", "Advanced"))
+        if self.networktype == "Basic":
+            raise InvalidParameter("parameter networktype: Basic zones are not supported by this server yet")
+        if self.securitygroupenabled:
+            raise InvalidParameter("parameter securitygroupenabled: security groups are not supported yet")
+        if self.isedge:
+            raise InvalidParameter("parameter isedge: edge zones are not supported by this server yet")
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Create the zone."""
+        _name_free(call.db, self.name)
+        uuid = database.new_uuid()
+        id_ = database.insert(
+            call.db,
+            zone,
+            uuid=uuid,
+            name=self.name,
+            network_type=self.networktype,
+            dns1=self.dns1,
+            dns2=self.dns2 or None,
+            internal_dns1=self.internaldns1,
+            internal_dns2=self.internaldns2 or None,
+            ip6_dns1=self.ip6dns1 or None,
+            ip6_dns2=self.ip6dns2 or None,
+            guest_cidr=self.guestcidraddress or _DEFAULT_GUEST_CIDR,
+            network_domain=self.domain or None,
+            domain_id=self.domainid.id if self.domainid is not None else None,
+            allocation_state=self.allocationstate or model.DISABLED,
+            local_storage=self.localstorageenabled,
+            token=secrets.token_hex(16),
+            created=database.now(),
+        )
+        call.describe(f"created zone {self.name}", resource=("Zone", uuid))
+        return views.zones(call.db, [database.one(call.db, zone, id_)], admin=True)[0]
+
+
+@command("updateZone", event="ZONE.EDIT")
+class UpdateZone(ZoneAddresses):
+    """Change a zone; networks that run already keep what they were made with until they are restarted."""
+
+    id: Ref
+    name: str | None = None
+    dns1: str | None = None
+    internaldns1: str | None = None
+    localstorageenabled: bool | None = None
+    ispublic: bool | None = None
+    details: dict[str, str] | None = None
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change what was passed."""
+        row = self.id
+        passed: dict[str, Any] = {
+            "name": self.name,
+            "dns1": self.dns1,
+            "dns2": self.dns2,
+            "ip6_dns1": self.ip6dns1,
+            "ip6_dns2": self.ip6dns2,
+            "internal_dns1": self.internaldns1,
+            "internal_dns2": self.internaldns2,
+            "guest_cidr": self.guestcidraddress,
+            "network_domain": self.domain,
+            "allocation_state": self.allocationstate,
+            "local_storage": self.localstorageenabled,
+        }
+        for needed in ("name", "dns1", "internal_dns1", "guest_cidr", "allocation_state"):
+            if passed[needed] == "":
+                raise InvalidParameter(f"parameter {needed.replace('_', '')} may not be emptied")
+        changes = {column: None if value == "" else value for column, value in passed.items() if value is not None}
+        if self.name is not None:
+            _name_free(call.db, self.name, but=row.id)
+        if self.ispublic is False and row.domain_id is None:
+            raise InvalidParameter("parameter ispublic: a zone is given to one domain with domainid when it is created")
+        if self.ispublic:
+            changes["domain_id"] = None
+        if self.details is not None:
+            changes["details"] = {**row.details, **self.details}
+        if changes:
+            database.change(call.db, zone, row.id, **changes)
+        call.describe(f"changed zone {row.name}", resource=("Zone", row.uuid))
+        return views.zones(call.db, [database.one(call.db, zone, row.id)], admin=True)[0]
+
+
+@command("listZones", ignored=("showicon",))
+class ListZones(ListCommand):
+    """List zones; everybody but root admins sees those that are enabled and open to the own domain."""
+
+    id: Ref | None = None
+    ids: list[Ref] | None = None
+    name: str | None = None
+    networktype: str | None = None
+    domainid: Ref | None = None
+    available: bool | None = None
+    showcapacities: bool = False
+
+    def query(self, call: Call) -> Query:
+        """Return the caller's zones that match."""
+        if self.available is False:
+            raise InvalidParameter("parameter available=false is not supported by this server yet; leave it out")
+        query = Query(zone).equals(zone.c.id, self.id).equals(zone.c.id, self.ids)
+        query.same(zone.c.name, self.name).same(zone.c.network_type, self.networktype)
+        query.contains(self.keyword, zone.c.name)
+        if self.domainid is not None:
+            query.where(_open_to(call.db, self.domainid.path))
+        if not call.caller.admin:
+            query.where(zone.c.allocation_state == model.ENABLED, _open_to(call.db, call.caller.domain_path))
+        return query
+
+    def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+        """Return the zones."""
+        return views.zones(call.db, rows, admin=call.caller.admin, capacities=self.showcapacities)
+
+
+def _open_to(db: Connection, path: str) -> sa.ColumnElement[bool]:
+    """Return the condition for zones that a domain with this path may use: public, or its own or an ancestor's."""
+    domains = entities.domains()
+    parts = path.strip("/").split("/") if path.strip("/") else []
+    ancestors = ["/" + "".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
+    own = db.execute(sa.select(domains.c.id).where(domains.c.path.in_(ancestors))).scalars().all()
+    return sa.or_(zone.c.domain_id.is_(None), zone.c.domain_id.in_(own))
+
+
+@command("deleteZone", event="ZONE.DELETE")
+class DeleteZone(Command):
+    """Delete a zone that has nothing in it any more."""
+
+    id: Ref
+
+    def run(self, call: Call) -> Success:
+        """Refuse while anything uses the zone, else remove it."""
+        usage.refuse_used(call.db, zone, self.id, "zone", ignore=_DEPENDENT)
+        database.change(call.db, zone, self.id.id, removed=database.now(), allocation_state=model.DISABLED)
+        call.describe(f"deleted zone {self.id.name}", resource=("Zone", self.id.uuid))
+        return Success()

@@ -1,0 +1,109 @@
+"""What clients see of hosts: place, states and capacity (CloudStack's units: MHz, bytes, texts with a % sign)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core.listing import related
+from pileus.core.rendering import date
+from pileus.infrastructure import tables
+from pileus.infrastructure.capacity import MIB, percent
+from pileus.infrastructure.model import unpack_tags
+
+GROUPS = ("all", "capacity", "events", "stats", "min")
+"""What listHosts' parameter ``details`` can ask for."""
+
+
+def hosts(
+    db: Connection, rows: Sequence[Row[Any]], *, admin: bool, groups: frozenset[str] = frozenset({"all"})
+) -> list[dict[str, Any]]:
+    """Return hosts with the asked-for groups of fields."""
+    zones = related(db, tables.zone, (row.zone_id for row in rows))
+    pods = related(db, tables.pod, (row.pod_id for row in rows))
+    clusters = related(db, tables.cluster, (row.cluster_id for row in rows))
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        cluster = clusters[row.cluster_id]
+        view: dict[str, Any] = {
+            "id": row.uuid,
+            "name": row.name,
+            "state": row.state,
+            "resourcestate": row.resource_state,
+            "type": "Routing",
+            "zoneid": zones[row.zone_id].uuid,
+            "zonename": zones[row.zone_id].name,
+            "podid": pods[row.pod_id].uuid,
+            "podname": pods[row.pod_id].name,
+            "clusterid": cluster.uuid,
+            "clustername": cluster.name,
+            "clustertype": cluster.cluster_type,
+            "hypervisor": row.hypervisor,
+            "hypervisorversion": row.hypervisor_version,
+            "ipaddress": row.address or None,
+            "version": row.facts.get("version") or None,
+            "arch": row.facts.get("architecture", "x86_64"),
+            "created": date(row.created),
+            "disconnected": date(row.disconnected),
+            "lastpinged": date(row.last_report),
+            "hahost": False,
+            "hosttags": unpack_tags(row.tags),
+            "explicithosttags": unpack_tags(row.tags),
+            "istagarule": False,
+            "islocalstorageactive": False,
+            "encryptionsupported": False,
+            "instanceconversionsupported": False,
+            "ueficapability": False,
+            "capabilities": "hvm",
+            "cpunumber": row.cpus,
+            "cpuspeed": row.cpu_mhz,
+            "memorytotal": row.memory_mib * MIB,
+        }
+        if groups & {"all", "capacity"}:
+            view |= _capacity(row, cluster)
+        if groups & {"all", "stats"}:
+            view |= _stats(row)
+        if groups & {"all", "min"}:
+            view["details"] = _details(row)
+        found.append(view)
+    return found
+
+
+def _capacity(row: Row[Any], cluster: Row[Any]) -> dict[str, Any]:
+    cpu = row.cpus * row.cpu_mhz
+    cpu_over = cpu * cluster.cpu_overcommit
+    memory_over = row.memory_mib * cluster.memory_overcommit
+    return {
+        "cpuwithoverprovisioning": f"{cpu_over:.0f}",
+        "cpuallocatedvalue": row.used_cpu_mhz,
+        "cpuallocated": percent(row.used_cpu_mhz, cpu) + "%",
+        "cpuallocatedpercentage": percent(row.used_cpu_mhz, cpu) + "%",
+        "cpuallocatedwithoverprovisioning": percent(row.used_cpu_mhz, cpu_over) + "%",
+        "memorywithoverprovisioning": f"{memory_over * MIB:.0f}",
+        "memoryallocated": row.used_memory_mib * MIB,
+        "memoryallocatedbytes": row.used_memory_mib * MIB,
+        "memoryallocatedpercentage": percent(row.used_memory_mib, memory_over) + "%",
+    }
+
+
+def _stats(row: Row[Any]) -> dict[str, Any]:
+    if row.load is None:
+        return {}
+    return {
+        "cpuloadaverage": row.load,
+        "memoryused": None if row.really_used_memory_mib is None else row.really_used_memory_mib * MIB,
+    }
+
+
+def _details(row: Row[Any]) -> dict[str, str] | None:
+    """Return what the agent found out about its host, as texts."""
+    found = {
+        "accelerator": row.accelerator,
+        "cpumodel": row.facts.get("cpu_model", ""),
+        "isolation": ",".join(row.facts.get("isolation", [])),
+        "tunneladdress": row.tunnel_address,
+    }
+    return {name: value for name, value in found.items() if value} or None
