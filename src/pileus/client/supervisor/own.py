@@ -76,14 +76,16 @@ class OwnSupervisor:
         return holder(self._folder.run / LOCK)
 
     def _start(self) -> None:
+        """Start the process as nobody's child, so that it outlives whoever called `up`."""
         log = self._folder.logs / "supervisor.log"
+        daemon = [sys.executable, "-P", "-m", "pileus.client.supervisor.daemon", "--data", str(self._folder.data)]
         with log.open("ab") as output:
-            started = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pileus.client.supervisor.daemon", "--data", str(self._folder.data)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True,
+            subprocess.run(
+                ["setsid", "--fork", *daemon], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                timeout=START_LIMIT, check=True,
             )  # fmt: skip
         until = time.monotonic() + START_LIMIT
         while not self.pid:
-            if started.poll() is not None or time.monotonic() > until:
+            if time.monotonic() > until:
                 raise FolderError(f"the supervisor does not start; see {log}")
             time.sleep(0.01)

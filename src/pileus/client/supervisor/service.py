@@ -60,8 +60,9 @@ def command_line(service: Service) -> list[str]:
     command = ["setpriv", "--pdeathsig", "TERM"]
     if service.user:
         capabilities = f"-all,+{CAPABILITY}" if service.reads_everything else "-all"
+        group = pwd.getpwnam(service.user).pw_gid
         command += [
-            f"--reuid={service.user}", f"--regid={service.user}", "--init-groups", "--no-new-privs",
+            f"--reuid={service.user}", f"--regid={group}", "--init-groups", "--no-new-privs",
             f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", f"--bounding-set={capabilities}",
         ]  # fmt: skip
     return [*command, "--", *service.argv]

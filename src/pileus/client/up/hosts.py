@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from pileus.client.api import Answer, ApiFailure
 from pileus.client.folder import FolderError
-from pileus.client.up.site import Site
+from pileus.client.up.site import Site, only
 
 HOST_LIMIT = 30.0
 PAUSE = 0.05
@@ -22,11 +21,14 @@ def make(site: Site) -> None:
             clustertype="CloudManaged", hypervisor=hypervisor,
         )  # fmt: skip
     site.ids["cluster"] = str(found["id"])
-    missing = addresses(site)[len(_hosts(site)) :]
-    for address in missing:
-        _add(site, address, hypervisor)
+    for address in addresses(site)[_count(site) :]:
+        site.api.run(
+            "addHost", zoneid=site.ids["zone"], podid=site.ids["pod"], clusterid=site.ids["cluster"],
+            hypervisor=hypervisor, url=address, username="root", password="",
+        )  # fmt: skip
     _wait(site)
-    site.ids["host"] = str(_hosts(site)[0]["id"])
+    first = site.api.list("listHosts", type="Routing", clusterid=site.ids["cluster"], page=1, pagesize=1)
+    site.ids["host"] = str(only(first, "host")["id"])
 
 
 def addresses(site: Site) -> list[str]:
@@ -36,34 +38,19 @@ def addresses(site: Site) -> list[str]:
     return [f"https://127.0.0.1:{site.cloud.agent_port}"]
 
 
-def _add(site: Site, address: str, hypervisor: str) -> None:
-    """Add a host; a real one is known to the server only once its agent has reported."""
-    until = time.monotonic() + HOST_LIMIT
-    while True:
-        try:
-            site.api.run(
-                "addHost", zoneid=site.ids["zone"], podid=site.ids["pod"], clusterid=site.ids["cluster"],
-                hypervisor=hypervisor, url=address, username="root", password="",
-            )  # fmt: skip
-        except ApiFailure:
-            if site.cloud.simulator or time.monotonic() > until:
-                raise
-            time.sleep(PAUSE * 4)
-        else:
-            return
-
-
-def _hosts(site: Site) -> list[Answer]:
-    return site.api.list("listHosts", type="Routing", clusterid=site.ids["cluster"])
+def _count(site: Site, **filters: str) -> int:
+    answer = site.api.call("listHosts", type="Routing", clusterid=site.ids["cluster"], page=1, pagesize=1, **filters)
+    return int(answer.get("count", 0))
 
 
 def _wait(site: Site) -> None:
     until = time.monotonic() + HOST_LIMIT
     while True:
-        down = [host for host in _hosts(site) if host.get("state") != "Up"]
-        if not down:
+        wanted, there = _count(site), _count(site, state="Up")
+        if there >= wanted:
             return
         if time.monotonic() > until:
-            named = ", ".join(f"{host.get('name')} is {host.get('state')}" for host in down)
-            raise FolderError(f"not all hosts came up within {HOST_LIMIT:.0f} s: {named}; see {site.folder.logs}")
+            raise FolderError(
+                f"{wanted - there} of {wanted} hosts did not come up within {HOST_LIMIT:.0f} s; see {site.folder.logs}"
+            )
         time.sleep(PAUSE)
