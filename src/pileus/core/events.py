@@ -1,0 +1,109 @@
+"""Events: what happened, by whom and to what; written in the transaction of the change itself.
+
+A synchronous command leaves one Completed event.  An asynchronous one leaves Scheduled when it is taken, Started
+and Completed when its job has ended; the later two name the first as their parent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pileus.core.calls import Call
+from pileus.core.database import insert, new_uuid, now
+from pileus.core.jobs.sql import Record
+from pileus.core.jobs.submission import EventContext
+from pileus.core.jobs.tables import job
+from pileus.core.tables import event
+
+MAX_TEXT = 1024
+SYSTEM = 1
+"""Internal id of the system's user, account and ROOT domain: whose events are that nobody asked for."""
+
+_decode = msgspec.json.Decoder(EventContext).decode
+
+
+def completed(call: Call) -> None:
+    """Record that a synchronous command has done its work."""
+    _write(call.db, _facts(call), state="Completed", level="INFO", text=_text(call), request=call.request)
+
+
+def scheduled(call: Call) -> EventContext:
+    """Record that an asynchronous command was taken; the result goes with its job."""
+    facts = _facts(call)
+    text = _text(call)
+    start = _write(call.db, facts, state="Scheduled", level="INFO", text=f"Scheduled: {text}", request=call.request)
+    return msgspec.structs.replace(facts, start_id=start, text=text)
+
+
+def job_ended(db: Connection, record: Record, ok: bool, text: str) -> None:
+    """Record, in the transaction that ends a job, that it began and how it ended (hook of the engine)."""
+    if not record.event:
+        return
+    facts = _decode(record.event)
+    started = db.execute(sa.select(job.c.started).where(job.c.id == record.id)).scalar_one_or_none()
+    what = facts.text or record.cmd
+    _write(db, facts, "Started", "INFO", f"Started: {what}", request=record.request, at=started)
+    if ok:
+        _write(db, facts, "Completed", "INFO", f"Successfully completed: {what}", request=record.request)
+    else:
+        _write(db, facts, "Completed", "ERROR", f"Error while: {what}. {text}", request=record.request)
+
+
+def alert(db: Connection, type_: str, text: str, *, request: str = "") -> None:
+    """Record something that an operator has to look at."""
+    facts = EventContext(type=type_, account_id=SYSTEM, domain_id=SYSTEM, user_id=SYSTEM)
+    _write(db, facts, "Completed", "ERROR", text, request=request)
+
+
+def undo_failed(db: Connection, record: Record, step: str, text: str) -> None:
+    """Record that an undo of a job has failed for good (hook of the engine)."""
+    alert(db, "ALERT.UNDO.FAILED", f"Job {record.uuid} ({record.cmd}): step {step} was not undone: {text}")
+
+
+def _facts(call: Call) -> EventContext:
+    account, domain = call.event_owner or (call.caller.account_id, call.caller.domain_id)
+    type_, uuid = call.event_resource or (None, None)
+    return EventContext(
+        type=call.spec.event,
+        account_id=account,
+        domain_id=domain,
+        user_id=call.caller.user_id,
+        resource_type=type_,
+        resource_uuid=uuid,
+    )
+
+
+def _text(call: Call) -> str:
+    return call.description or call.spec.description.rstrip(".")
+
+
+def _write(
+    db: Connection,
+    facts: EventContext,
+    state: str,
+    level: str,
+    text: str,
+    *,
+    request: str = "",
+    at: float | None = None,
+) -> int:
+    values: dict[str, Any] = {
+        "uuid": new_uuid(),
+        "type": facts.type,
+        "state": state,
+        "level": level,
+        "description": text[:MAX_TEXT],
+        "user_id": facts.user_id or SYSTEM,
+        "account_id": facts.account_id or SYSTEM,
+        "domain_id": facts.domain_id or SYSTEM,
+        "start_id": facts.start_id or 0,
+        "resource_type": facts.resource_type,
+        "resource_uuid": facts.resource_uuid,
+        "request": request,
+        "created": at or now(),
+    }
+    return insert(db, event, **values)

@@ -1,0 +1,146 @@
+"""Callers: the user, account and domain behind a key or a session, by one query; remembered for a second."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pileus.core.authentication import Key
+from pileus.core.calls import Caller
+from pileus.core.services import Services
+from pileus.identity import sessions, store
+from pileus.identity.tables import account, domain, role, user
+
+REMEMBERED = 1.0
+"""Seconds for which a caller is remembered: a disabled user is refused at the latest then."""
+
+_MOST = 10_000
+
+_FACTS = (
+    sa.select(
+        user.c.id.label("user_id"),
+        user.c.uuid.label("user_uuid"),
+        user.c.username,
+        user.c.secret_key,
+        account.c.id.label("account_id"),
+        account.c.uuid.label("account_uuid"),
+        account.c.name.label("account"),
+        account.c.role_type,
+        account.c.role_id,
+        domain.c.id.label("domain_id"),
+        domain.c.uuid.label("domain_uuid"),
+        domain.c.path.label("domain_path"),
+        role.c.name.label("role_name"),
+        role.c.is_default.label("default_role"),
+    )
+    .select_from(
+        user.join(account, account.c.id == user.c.account_id)
+        .join(domain, domain.c.id == account.c.domain_id)
+        .join(role, role.c.id == account.c.role_id)
+    )
+    .where(
+        user.c.removed.is_(None),
+        account.c.removed.is_(None),
+        user.c.state == "enabled",
+        account.c.state == "enabled",
+        domain.c.state == "Active",
+    )
+)
+_BY_KEY = _FACTS.where(user.c.api_key == sa.bindparam("api_key"))
+_BY_USER = _FACTS.where(user.c.id == sa.bindparam("user"))
+
+
+def caller_of(row: Any) -> Caller:
+    """Return the row as a caller."""
+    return Caller(
+        user_id=row.user_id,
+        user_uuid=row.user_uuid,
+        username=row.username,
+        account_id=row.account_id,
+        account_uuid=row.account_uuid,
+        account=row.account,
+        domain_id=row.domain_id,
+        domain_uuid=row.domain_uuid,
+        domain_path=row.domain_path,
+        role=row.role_type,
+        role_id=row.role_id,
+        # The finer rules of these default roles are not built yet: reading is what all of them may do.
+        read_only=bool(row.default_role) and row.role_name.startswith(("Read-Only", "Support")),
+    )
+
+
+def find(db: Connection, user_id: int) -> Caller | None:
+    """Return the user as a caller, or None when the user, the account or the domain is not enabled."""
+    row = db.execute(_BY_USER, {"user": user_id}).one_or_none()
+    return None if row is None else caller_of(row)
+
+
+class Memory:
+    """Callers of one server, remembered for a second each."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, tuple[float, Key]] = {}
+        self.users: dict[int, tuple[float, Caller | None]] = {}
+
+
+def memory(services: Services) -> Memory:
+    """Return what this server remembers of callers."""
+    return services.plugins.setdefault("identity.callers", Memory())
+
+
+def forget(services: Services) -> None:
+    """Look everybody up again at the next call (after a change of keys or states)."""
+    memory(services).keys.clear()
+    memory(services).users.clear()
+
+
+class Directory:
+    """Answers the edge's questions (core.authentication.Identity)."""
+
+    def by_key(self, services: Services, api_key: str) -> Key | None:
+        """Return whose key this is, or None when nobody may sign with it."""
+        keys = memory(services).keys
+        known = keys.get(api_key)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        with services.database.read() as db:
+            row = db.execute(_BY_KEY, {"api_key": api_key}).one_or_none()
+        if row is None or not row.secret_key:
+            keys.pop(api_key, None)
+            return None  # not remembered: anybody could fill the memory with invented keys
+        if len(keys) >= _MOST:
+            keys.clear()
+        key = Key(caller_of(row), services.secrets.decrypt(row.secret_key))
+        keys[api_key] = (time.monotonic() + REMEMBERED, key)
+        return key
+
+    def by_session(self, services: Services, token: str, session_key: str) -> Caller | None:
+        """Return whose session this is; a session whose key is wrong is dropped."""
+        user_id = sessions.check(services, token, session_key)
+        if user_id is None:
+            return None
+        users = memory(services).users
+        known = users.get(user_id)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        with services.database.read() as db:
+            found = find(db, user_id)
+        if len(users) >= _MOST:
+            users.clear()
+        users[user_id] = (time.monotonic() + REMEMBERED, found)
+        return found
+
+    def drop_session(self, services: Services, token: str) -> None:
+        """End a session."""
+        sessions.drop(services, token)
+
+    def system(self, services: Services) -> Caller:
+        """Return the system's own user, a root admin."""
+        with services.database.read() as db:
+            found = find(db, store.SYSTEM_USER)
+        if found is None:
+            raise LookupError("the database has no system user; was the first start interrupted?")
+        return found

@@ -1,0 +1,111 @@
+"""Signing in and out with a password."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import Row
+
+from pileus.core.authentication import Anonymous, Facts, Signed
+from pileus.core.calls import ACCOUNT_TYPES, Caller
+from pileus.core.commands import command
+from pileus.core.errors import AuthenticationFailed
+from pileus.core.parameters import is_uuid
+from pileus.core.services import Services
+from pileus.identity import callers, passwords, sessions, throttle
+from pileus.identity.tables import domain, user
+
+log = structlog.get_logger(__name__)
+
+_REFUSED = "unable to sign in: the user name, the password or the domain is wrong, or the user may not sign in"
+
+
+@command("login")
+class Login(Anonymous):
+    """Sign in by user name and password; later calls carry the session's cookies and its key."""
+
+    username: str
+    password: str
+    domain: str | None = None
+    domainid: str | None = None
+
+    def answer(self, services: Services, facts: Facts) -> Signed:
+        throttled = throttle.throttle(services)
+        throttled.check(self.username, facts.address)
+        found = self._find(services)
+        caller = None
+        if passwords.matches(found.password_hash if found else None, self.password) and found is not None:
+            with services.database.read() as db:
+                caller = callers.find(db, found.id)
+        if caller is None or found is None:
+            throttled.failed(self.username, facts.address)
+            log.info("log-in refused", username=self.username, address=facts.address)
+            raise AuthenticationFailed(_REFUSED)
+        throttled.succeeded(self.username, facts.address)
+        token, key = sessions.begin(services, caller.user_id)
+        return Signed(content=_content(services, caller, found, key), cookies={"JSESSIONID": token, "sessionkey": key})
+
+    def _find(self, services: Services) -> Row[Any] | None:
+        statement = sa.select(user).join(domain, domain.c.id == user.c.domain_id)
+        statement = statement.where(
+            user.c.username == self.username, user.c.removed.is_(None), domain.c.removed.is_(None)
+        )
+        if self.domainid and is_uuid(self.domainid):
+            statement = statement.where(domain.c.uuid == self.domainid.lower())
+        elif self.domainid:
+            statement = statement.where(domain.c.id == (int(self.domainid) if _number(self.domainid) else -1))
+        else:
+            statement = statement.where(domain.c.path == _path(self.domain))
+        with services.database.read() as db:
+            return db.execute(statement).one_or_none()
+
+
+def _path(text: str | None) -> str:
+    """Return a domain's path with a slash at both ends; "ROOT" may stand at its beginning."""
+    inner = (text or "").strip("/")
+    if inner.upper() == "ROOT":
+        inner = ""
+    return f"/{inner}/" if inner else "/"
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 18
+
+
+def _content(services: Services, caller: Caller, found: Row[Any], key: str) -> dict[str, object]:
+    zone = zoneinfo.ZoneInfo(found.timezone or "UTC")
+    offset = dt.datetime.now(zone).utcoffset() or dt.timedelta()
+    content: dict[str, object] = {
+        "username": caller.username,
+        "userid": caller.user_uuid,
+        "domainid": caller.domain_uuid,
+        "timeout": int(sessions.seconds(services)),
+        "account": caller.account,
+        "firstname": found.firstname,
+        "lastname": found.lastname,
+        "type": str(ACCOUNT_TYPES[caller.role]),
+        "timezone": found.timezone or "UTC",
+        "timezoneoffset": str(offset.total_seconds() / 3600),
+        "registered": "false",
+        "sessionkey": key,
+        "is2faenabled": "false",
+        "is2faverified": "true",
+    }
+    if caller.admin:
+        content["managementserverid"] = services.server
+    return content
+
+
+@command("logout")
+class Logout(Anonymous):
+    """End the session."""
+
+    def answer(self, services: Services, facts: Facts) -> Signed:
+        token = facts.cookies.get("JSESSIONID")
+        if token:
+            sessions.drop(services, token)
+        return Signed(content={"description": "success"}, cookies={"JSESSIONID": "", "sessionkey": ""})

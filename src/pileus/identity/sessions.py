@@ -1,0 +1,83 @@
+"""Sessions of people who signed in with a password: hashes of two random tokens, with a sliding end.
+
+The cookie JSESSIONID finds the session; the session key, which a foreign page cannot know, must come both as cookie
+and as parameter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+import sqlalchemy as sa
+
+from pileus.core import settings
+from pileus.core.database import insert, now
+from pileus.core.jobs.registry import periodic
+from pileus.core.services import Services
+from pileus.identity.tables import session
+
+TIMEOUT = settings.declare("session.timeout", int, 30, "Minutes after which an unused session ends", minimum=1)
+
+_FIND = sa.select(session).where(session.c.token_hash == sa.bindparam("token"))
+
+
+def begin(services: Services, user_id: int) -> tuple[str, str]:
+    """Start a session for a user; return its token and its key."""
+    token, key = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+    moment = now()
+    with services.database.write() as db:
+        insert(
+            db,
+            session,
+            token_hash=_hash(token),
+            key_hash=_hash(key),
+            user_id=user_id,
+            created=moment,
+            expires=moment + seconds(services),
+        )
+    return token, key
+
+
+def check(services: Services, token: str, key: str) -> int | None:
+    """Return the session's user (internal id) and move its end on; a session with another key is dropped."""
+    moment = now()
+    with services.database.read() as db:
+        row = db.execute(_FIND, {"token": _hash(token)}).one_or_none()
+    if row is None or row.expires <= moment:
+        return None
+    if not hmac.compare_digest(row.key_hash, _hash(key)):
+        drop(services, token)
+        return None
+    length = seconds(services)
+    if row.expires - moment < length * 0.95:  # not at every call: that would be a write for each
+        with services.database.write() as db:
+            db.execute(
+                sa.update(session)
+                .where(session.c.id == row.id, session.c.expires > moment)
+                .values(expires=moment + length)
+            )
+    return int(row.user_id)
+
+
+def drop(services: Services, token: str) -> None:
+    """End a session."""
+    with services.database.write() as db:
+        db.execute(sa.delete(session).where(session.c.token_hash == _hash(token)))
+
+
+def seconds(services: Services) -> float:
+    """Return how long an unused session lives."""
+    return services.settings.get(TIMEOUT) * 60.0
+
+
+@periodic("identity.sessions", every=600)
+def sweep(services: Services) -> None:
+    """Delete sessions that have ended."""
+    with services.database.write() as db:
+        db.execute(sa.delete(session).where(session.c.expires < now()))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,105 @@
+"""Identity as API clients see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core.calls import ACCOUNT_TYPES
+from pileus.core.listing import grouped, related
+from pileus.core.rendering import date
+from pileus.identity.store import display_path
+from pileus.identity.tables import account, domain, role, user
+
+
+def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
+    """Return domains."""
+    del admin
+    parents = related(db, domain, (row.parent_id for row in rows))
+    children = sa.select(domain.c.parent_id).where(
+        domain.c.parent_id.in_([row.id for row in rows]), domain.c.removed.is_(None)
+    )
+    with_children = set(db.execute(children.distinct()).scalars()) if rows else set[int]()
+    return [
+        {
+            "id": row.uuid,
+            "name": row.name,
+            "level": row.level,
+            "parentdomainid": parents[row.parent_id].uuid if row.parent_id else None,
+            "parentdomainname": parents[row.parent_id].name if row.parent_id else None,
+            "haschild": row.id in with_children,
+            "path": display_path(row.path),
+            "networkdomain": row.network_domain,
+            "state": row.state,
+            "created": date(row.created),
+        }
+        for row in rows
+    ]
+
+
+def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
+    """Return accounts with their users."""
+    domains_ = related(db, domain, (row.domain_id for row in rows))
+    roles = related(db, role, (row.role_id for row in rows))
+    of = grouped(db, user, user.c.account_id, (row.id for row in rows))
+    everyone = [member for members in of.values() for member in members]
+    rendered = dict(zip((m.id for m in everyone), users(db, everyone, admin=admin), strict=True))
+    return [
+        {
+            "id": row.uuid,
+            "name": row.name,
+            "accounttype": ACCOUNT_TYPES[row.role_type],
+            "roleid": roles[row.role_id].uuid,
+            "roletype": row.role_type,
+            "rolename": roles[row.role_id].name,
+            "domainid": domains_[row.domain_id].uuid,
+            "domain": domains_[row.domain_id].name,
+            "domainpath": display_path(domains_[row.domain_id].path),
+            "state": row.state,
+            "networkdomain": row.network_domain,
+            "isdefault": bool(row.is_default),
+            "accountdetails": row.details or None,
+            "created": date(row.created),
+            "user": [rendered[member.id] for member in of.get(row.id, [])],
+        }
+        for row in rows
+    ]
+
+
+def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
+    """Return users; the secret key is never among their fields (getUserKeys has it)."""
+    del admin
+    of = related(db, account, (row.account_id for row in rows))
+    domains_ = related(db, domain, (row.domain_id for row in of.values()))
+    roles = related(db, role, (row.role_id for row in of.values()))
+    return [_user(row, of[row.account_id], domains_, roles) for row in rows]
+
+
+def _user(row: Row[Any], of: Row[Any], domains_: dict[int, Row[Any]], roles: dict[int, Row[Any]]) -> dict[str, Any]:
+    return {
+        "id": row.uuid,
+        "username": row.username,
+        "firstname": row.firstname,
+        "lastname": row.lastname,
+        "email": row.email,
+        "created": date(row.created),
+        "state": row.state,
+        "account": of.name,
+        "accountid": of.uuid,
+        "accounttype": ACCOUNT_TYPES[of.role_type],
+        "roleid": roles[of.role_id].uuid,
+        "roletype": of.role_type,
+        "rolename": roles[of.role_id].name,
+        "domainid": domains_[of.domain_id].uuid,
+        "domain": domains_[of.domain_id].name,
+        "timezone": row.timezone,
+        "apikey": row.api_key,
+        "isdefault": bool(row.is_default),
+        "usersource": "native",
+        "is2faenabled": False,
+        "is2famandated": False,
+    }

@@ -1,0 +1,107 @@
+"""Jobs of identity: deleting accounts and domains with what they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core.database import change, now, one
+from pileus.core.errors import ConcurrentChange, InUse
+from pileus.core.jobs import Job, JobFailed, workflow
+from pileus.identity import cleanup
+from pileus.identity.tables import account, domain, session, user
+
+
+def mark_account(db: Connection, row: Row[Any]) -> None:
+    """Lock the account: from now on its users are refused and it gets nothing new."""
+    if not change(db, account, row.id, expect={"state": row.state, "removed": None}, state="locked"):
+        raise ConcurrentChange(f"account {row.name} changed meanwhile; try again")
+
+
+def _unlock_account(job: Job, db: Connection, _error: JobFailed) -> None:
+    change(db, account, job.arguments["account"], expect={"state": "locked"}, state=job.arguments["before"])
+
+
+@workflow("account.delete", on_failure=_unlock_account)
+def delete_account(job: Job, account: int, before: str) -> None:
+    """Delete an account with everything it owns; ``before``: the state to go back to when that fails."""
+    del before
+    cleanup.run(job, account)
+    job.finish("removed", lambda db: _remove_account(db, account))
+
+
+def _remove_account(db: Connection, account_id: int) -> None:
+    left = cleanup.remains(db, account_id)
+    if left:
+        raise InUse(f"the account still owns {', '.join(left)}; delete these first")
+    moment = now()
+    members = sa.select(user.c.id).where(user.c.account_id == account_id)
+    db.execute(sa.delete(session).where(session.c.user_id.in_(members)))
+    db.execute(
+        sa.update(user)
+        .where(user.c.account_id == account_id, user.c.removed.is_(None))
+        .values(removed=moment, state="removed", api_key=None, secret_key=None)
+    )
+    change(db, account, account_id, state="removed", removed=moment)
+
+
+def mark_domain(db: Connection, row: Row[Any], *, cleanup: bool) -> None:
+    """Take the domain (and with ``cleanup`` all below it) out of use; without, it must be empty."""
+    below = domain.c.path.startswith(row.path, autoescape=True) & domain.c.removed.is_(None)
+    if not cleanup:
+        children = db.execute(sa.select(sa.func.count()).select_from(domain).where(below)).scalar_one() - 1
+        held = sa.select(sa.func.count()).select_from(account)
+        accounts = db.execute(held.where(account.c.domain_id == row.id, account.c.removed.is_(None))).scalar_one()
+        if children or accounts:
+            raise InUse(
+                f"the domain holds {accounts} accounts and {children} domains; delete these first or pass cleanup=true"
+            )
+    if not change(db, domain, row.id, expect={"state": "Active", "removed": None}, state="Inactive"):
+        raise ConcurrentChange(f"domain {row.name} is being deleted already")
+    db.execute(sa.update(domain).where(below).values(state="Inactive"))
+
+
+def _revive_domain(job: Job, db: Connection, _error: JobFailed) -> None:
+    row = one(db, domain, job.arguments["domain"])
+    below = domain.c.path.startswith(row.path, autoescape=True) & domain.c.removed.is_(None)
+    db.execute(sa.update(domain).where(below).values(state="Active"))
+
+
+@workflow("domain.delete", on_failure=_revive_domain)
+def delete_domain(job: Job, domain: int, cleanup: bool) -> None:
+    """Delete a domain, with ``cleanup`` all accounts and domains in it first."""
+    if cleanup:
+        for held, before in job.commit("lock-accounts", lambda db: _lock_accounts(db, domain)):
+            job.child(
+                f"account/{held}",
+                delete_account,
+                key=f"account:{held}",
+                arguments={"account": held, "before": before},
+            )
+    job.finish("removed", lambda db: _remove_domain(db, domain))
+
+
+def _lock_accounts(db: Connection, domain_id: int) -> list[tuple[int, str]]:
+    top = one(db, domain, domain_id)
+    within = sa.select(domain.c.id).where(domain.c.path.startswith(top.path, autoescape=True))
+    found = db.execute(
+        sa.select(account.c.id, account.c.state)
+        .where(account.c.domain_id.in_(within), account.c.removed.is_(None))
+        .order_by(account.c.id)
+    ).all()
+    db.execute(sa.update(account).where(account.c.id.in_([row.id for row in found])).values(state="locked"))
+    return [(row.id, "enabled" if row.state == "locked" else row.state) for row in found]
+
+
+def _remove_domain(db: Connection, domain_id: int) -> None:
+    top = one(db, domain, domain_id)
+    below = domain.c.path.startswith(top.path, autoescape=True) & domain.c.removed.is_(None)
+    ids = sa.select(domain.c.id).where(below)
+    held = sa.select(sa.func.count()).select_from(account)
+    count = db.execute(held.where(account.c.domain_id.in_(ids), account.c.removed.is_(None))).scalar_one()
+    if count:
+        raise InUse(f"the domain got {count} accounts meanwhile; delete these first")
+    db.execute(sa.update(domain).where(below).values(removed=now()))
