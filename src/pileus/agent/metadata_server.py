@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import socket
@@ -21,8 +22,6 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-
-import msgspec
 
 from pileus.agent.linux.setns import inside
 from pileus.dataplane import metadata
@@ -38,13 +37,22 @@ _RESCAN = 5.0  # seconds between looks at the folder when nobody calls
 Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One router's service: where it listens, and its machines by address."""
+
+    namespace: str
+    address: str
+    guests: dict[str, metadata.Guest]
+
+
 @dataclasses.dataclass
 class Listener:
     """One router's sockets and state."""
 
     inode: int  # of the namespace: another one by the same name needs new sockets
     stamp: tuple[int, int]  # of the state file
-    service: metadata.Service
+    service: Service
     servers: list[asyncio.Server] = dataclasses.field(default_factory=list[asyncio.Server])
 
 
@@ -70,7 +78,7 @@ class MetadataServer:
         for name, path in found.items():
             try:
                 await self._refresh(name, path)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, ValueError) as error:
                 _say(f"router {name}: cannot serve its metadata yet ({error}); looked at again in {_RESCAN:.0f} s")
                 self._close(name)
 
@@ -200,8 +208,10 @@ def _bind(control: Path) -> socket.socket:
     return endpoint
 
 
-def _read(path: Path) -> metadata.Service:
-    return msgspec.json.decode(path.read_bytes(), type=metadata.Service)
+def _read(path: Path) -> Service:
+    state = json.loads(path.read_bytes())
+    guests = {address: metadata.Guest(**guest) for address, guest in state["guests"].items()}
+    return Service(state["namespace"], state["address"], guests)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

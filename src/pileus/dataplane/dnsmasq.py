@@ -24,7 +24,7 @@ class Paths(typing.NamedTuple):
 
 
 class Files(typing.NamedTuple):
-    """The text of the three files; only a change of the configuration needs a restart."""
+    """The text of the three files; only a change of the configuration, which names secondary NICs, needs a restart."""
 
     config: str
     reservations: str
@@ -85,16 +85,15 @@ def _dhcp(spec: RouterSpec, paths: Paths) -> list[str]:
         f"dhcp-option=tag:{_SECONDARY},option:dns-server",
         f"dhcp-option-force=option:mtu,{spec.guest.segment.mtu}",
     ]
+    lines += sorted(f"dhcp-mac=set:{_SECONDARY},{checks.mac(host.mac)}" for host in spec.hosts if not host.default)
     answer = f",{','.join(resolvers)}" if resolvers else ""
     return [*lines, f"dhcp-option=tag:!{_SECONDARY},option:dns-server{answer}"]
 
 
 def _reservations(spec: RouterSpec) -> str:
-    lines: list[str] = []
-    for host in sorted(spec.hosts, key=lambda host: host.mac):
-        tag = "" if host.default else f"set:{_SECONDARY},"
-        lines.append(f"{checks.mac(host.mac)},{tag}{host.address},{host.name},{_LEASE}\n")
-    return "".join(lines)
+    """Render the reservations; no tags among them, as dnsmasq 2.90 dies when it reads tags again after their use."""
+    hosts = sorted(spec.hosts, key=lambda host: host.mac)
+    return "".join(f"{checks.mac(host.mac)},{host.address},{host.name},{_LEASE}\n" for host in hosts)
 
 
 def _names(spec: RouterSpec) -> str:

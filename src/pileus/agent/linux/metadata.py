@@ -8,21 +8,18 @@ import threading
 import time
 from pathlib import Path
 
-import msgspec
-
 from pileus.agent import kept
 from pileus.agent.context import AgentContext
 from pileus.agent.linux import processes
 from pileus.agent.linux.commands import CommandError
-from pileus.dataplane.metadata import Service
 
 _START = 15.0  # seconds that the process may take to start on a busy host
 _lock = threading.Lock()
 
 
-def publish(context: AgentContext, name: str, service: Service, renewed: bool) -> list[str]:
+def publish(context: AgentContext, name: str, service: bytes, renewed: bool) -> list[str]:
     """Give the process a router's state; `renewed` tells that its sockets must be opened (again)."""
-    changed = kept.write(_state(context) / f"{name}.json", msgspec.json.encode(service))
+    changed = kept.write(_state(context) / f"{name}.json", service)
     if changed or renewed:
         ensure_running(context)
     return ["metadata"] if changed else []
@@ -44,7 +41,7 @@ def ensure_running(context: AgentContext) -> list[str]:
         _state(context).mkdir(mode=0o700, parents=True, exist_ok=True)
         arguments = ["--state", str(_state(context)), "--control", str(_control(context))]
         log = context.data / "metadata.log"
-        processes.detach([sys.executable, "-m", "pileus.agent.metadata_server", *arguments], log)
+        processes.detach([sys.executable, "-P", "-m", "pileus.agent.metadata_server", *arguments], log)
         limit = time.monotonic() + _START
         while not _poke(context):
             if time.monotonic() > limit:

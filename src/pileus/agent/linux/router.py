@@ -15,7 +15,7 @@ from pileus.agent.linux.commands import CommandError
 from pileus.agent.linux.setns import inside
 from pileus.dataplane import checks, names, nft
 from pileus.dataplane import dnsmasq as dnsmasq_text
-from pileus.dataplane import metadata as metadata_state
+from pileus.dataplane.metadata_state import render_service
 from pileus.wire.router import RouterSpec
 
 
@@ -25,7 +25,7 @@ class Rendered(NamedTuple):
     spec: RouterSpec
     rules: str
     files: dnsmasq_text.Files
-    service: metadata_state.Service
+    service: bytes
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ def render(context: AgentContext, spec: RouterSpec) -> Rendered:
     known = _rendered.get(key)
     if known is None or known.spec != spec:
         files = dnsmasq_text.render(spec, dnsmasq.paths(context, spec.name))
-        service = metadata_state.service(spec, names.namespace(context.prefix, spec.name))
+        service = render_service(spec, names.namespace(context.prefix, spec.name))
         known = Rendered(spec, nft.render_router(spec), files, service)
         _rendered[key] = known
     return known

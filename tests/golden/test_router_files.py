@@ -1,0 +1,71 @@
+"""Rendered files of routers and hosts are as they were, and the programs that read them accept them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pileus.dataplane import dnsmasq, host_firewall, nft
+from tests.golden.specs import SPECS
+
+HERE = Path(__file__).parent
+PATHS = dnsmasq.Paths("/run/x/reservations", "/run/x/names", "/run/x/dnsmasq.pid", "/var/x/dnsmasq.log")
+HOSTS = {
+    "none": host_firewall.render_host("pl", ["203.0.113.1/24"]),
+    "uplink": host_firewall.render_host("pl", ["203.0.113.1/24", "198.51.100.1/25"], "eth0", [8443, 8080]),
+}
+
+
+def same(name: str, text: str) -> None:
+    """Compare with the kept file; PILEUS_GOLDEN=write keeps the text instead, to be looked at in the diff."""
+    path = HERE / name
+    if os.environ.get("PILEUS_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def accepted_by_nft(text: str) -> None:
+    if shutil.which("nft") is None or os.geteuid() != 0:
+        pytest.skip("nft -c needs nftables and root")
+    done = subprocess.run(
+        ["unshare", "--net", "nft", "-c", "-f", "-"],
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_rules(name: str) -> None:
+    text = nft.render_router(SPECS[name])
+    same(f"router_{name}.nft", text)
+    accepted_by_nft(text)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_host_rules(name: str) -> None:
+    same(f"host_{name}.nft", HOSTS[name])
+    accepted_by_nft(HOSTS[name])
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_dnsmasq(name: str, tmp_path: Path) -> None:
+    files = dnsmasq.render(SPECS[name], PATHS)
+    same(f"router_{name}.dnsmasq", files.config)
+    same(f"router_{name}.reservations", files.reservations)
+    same(f"router_{name}.names", files.names)
+    if shutil.which("dnsmasq") is None:
+        pytest.skip("dnsmasq is not installed")
+    config = tmp_path / "dnsmasq.conf"
+    config.write_text(files.config)
+    done = subprocess.run(
+        ["dnsmasq", "--test", f"--conf-file={config}"], text=True, capture_output=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr
