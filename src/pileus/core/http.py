@@ -66,7 +66,9 @@ class Edge:
             response.headers["X-Request-Id"] = identifier
             seconds = time.perf_counter() - began
             metrics.observe(name, answer.status, seconds)
-            log.info("request", command=name[:64], status=answer.status, milliseconds=round(seconds * 1000, 2))
+            # Clients poll: what only reads is not worth a line, unless it was refused.
+            tell = log.info if request.method == "POST" or answer.status != 200 else log.debug
+            tell("request", command=name[:64], status=answer.status, milliseconds=round(seconds * 1000, 2))
             return response
 
     def _answer(

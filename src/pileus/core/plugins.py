@@ -7,7 +7,6 @@ import importlib.util
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -43,9 +42,9 @@ def all_tables() -> sa.MetaData:
     return metadata
 
 
-def seed_all(db: Connection, services: Any) -> None:
+def seed_all(db: Connection) -> None:
     """Let every slice write the rows that a new cloud has (default roles, offerings); idempotent."""
     for module in load_all():
         seed = getattr(module, "seed", None)
         if seed is not None:
-            seed(db, services)
+            seed(db)

@@ -1,0 +1,66 @@
+"""The listener for agents: mutual TLS, routes that the slices register.
+
+Whoever comes without a certificate of ours reaches only the routes that say so (enrolment); the others find out who
+asks by ``peer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pileus.core.errors import ApiError
+from pileus.core.mtls import Peer, peer_of
+from pileus.core.services import Services
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Services, Request], Awaitable[Response]]
+
+
+class AgentRoute:
+    """A route for agents."""
+
+    def __init__(self, path: str, handler: Handler, methods: list[str], *, enrolled: bool) -> None:
+        self.path = path
+        self.handler = handler
+        self.methods = methods
+        self.enrolled = enrolled
+
+
+_routes: list[AgentRoute] = []
+
+
+def register(path: str, handler: Handler, *, methods: list[str], enrolled: bool = True) -> None:
+    """Register ``handler(services, request)`` for a path; ``enrolled=False``: without a certificate too."""
+    _routes.append(AgentRoute(path, handler, methods, enrolled=enrolled))
+
+
+def peer(request: Request) -> Peer | None:
+    """Return whom the verified certificate of the request names."""
+    return peer_of(request.scope)
+
+
+def application(services: Services) -> Starlette:
+    """Return the application of the listener for agents."""
+    return Starlette(routes=[Route(r.path, _guarded(services, r), methods=r.methods) for r in _routes])
+
+
+def _guarded(services: Services, route: AgentRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        if route.enrolled and peer(request) is None:
+            return JSONResponse({"error": "a certificate of this cloud is needed; enrol the host first"}, 401)
+        try:
+            return await route.handler(services, request)
+        except ApiError as error:
+            return JSONResponse({"error": error.text}, error.code if error.code < 500 else 500)
+        except Exception:
+            log.exception("a request of an agent failed by a fault of the server", path=route.path)
+            return JSONResponse({"error": "internal error; the server's log has the cause"}, 500)
+
+    return answer
