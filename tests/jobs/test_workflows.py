@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.core.database import Database
-from pileus.core.jobs import Engine, EventContext, Hooks, cancel, tables
+from pileus.core.jobs import Engine, EventContext, Hooks, cancel, submit, tables
 from pileus.core.jobs.sql import Record
 from pileus.wire.operations import Failure
 from tests.jobs import flows
@@ -264,11 +264,14 @@ def test_a_deadline_ends_a_waiting_job(database: Database, engine: Start, channe
 
 def test_a_submission_that_is_rolled_back_leaves_no_job(database: Database, engine: Start) -> None:
     engine()
-    with pytest.raises(RuntimeError), database.write() as db:
-        from pileus.core.jobs import submit
 
-        submit(db, flows.commits, key=None, arguments={"name": "a"})
-        raise RuntimeError("rolled back")
+    def doomed() -> None:
+        with database.write() as db:
+            submit(db, flows.commits, key=None, arguments={"name": "a"})
+            raise RuntimeError("rolled back")
+
+    with pytest.raises(RuntimeError):
+        doomed()
     wait(database, start(database, flows.commits, name="b"))
     assert not [text for text in effects(database) if text.startswith("a")]
 

@@ -253,6 +253,7 @@ class Courier:
 
     def _render(self, pick: Pick) -> None:
         """Render an object's newest state and send it to its host."""
+        generation = pick.generation
         try:
             with self._runtime.database.read() as db:
                 generation = convergence.desired(db, pick.kind, pick.object_id)  # first: the state is as new or newer
@@ -262,7 +263,7 @@ class Courier:
             failure = Failure(
                 code="internal", message="The desired state could not be rendered; see the log", retryable=True
             )
-            self._close_pick(Applied(pick, 0, Answer(id="", state="failed", failure=failure)))
+            self._close_pick(Applied(pick, generation, Answer(id="", state="failed", failure=failure)))
             return
         if rendered is None or rendered.host is None:
             self._close_pick(Applied(pick, generation, None))

@@ -65,13 +65,13 @@ RECORD = (
 )
 
 _INSERT = (
-    "INSERT INTO job (uuid, workflow, arguments, key, state, cmd, user_id, account_id, domain_id, role, admin,"
-    " instance_type, instance_uuid, event, event_start_id, request, deadline, parent_id, parent_step, parent_position,"
-    " parent_undo, created) VALUES (:uuid, :workflow, :arguments, :key,"
-    " CASE WHEN EXISTS (SELECT 1 FROM job WHERE key = CAST(:key AS VARCHAR)"
-    " AND state IN ('queued', 'ready', 'running', 'waiting')) THEN 'queued' ELSE 'ready' END, :cmd, :user_id, :account_id, :domain_id, :role, :admin, :instance_type,"
-    " :instance_uuid, :event, :event_start_id, :request, :deadline, :parent_id, :parent_step, :parent_position,"
-    " :parent_undo, :created) RETURNING id, state"
+    "INSERT INTO job (uuid, workflow, arguments, key, state,"
+    " cmd, user_id, account_id, domain_id, role, admin, instance_type, instance_uuid, event, event_start_id,"
+    " request, deadline, parent_id, parent_step, parent_position, parent_undo, created)"
+    " VALUES (:uuid, :workflow, :arguments, :key, CASE WHEN EXISTS (SELECT 1 FROM job WHERE key = CAST(:key AS VARCHAR)"
+    " AND state IN ('queued', 'ready', 'running', 'waiting')) THEN 'queued' ELSE 'ready' END,"
+    " :cmd, :user_id, :account_id, :domain_id, :role, :admin, :instance_type, :instance_uuid, :event, :event_start_id,"
+    " :request, :deadline, :parent_id, :parent_step, :parent_position, :parent_undo, :created) RETURNING id, state"
 )
 insert_job = Prepared(_INSERT)
 lock_key = Prepared("SELECT 1", postgresql="SELECT pg_advisory_xact_lock(hashtextextended(:key, 20711))")
