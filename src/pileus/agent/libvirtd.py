@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 _OWN_MOUNTS = ("unshare", "--mount", "--propagation", "slave", "--")
+_KVM = "/dev/kvm"
+_MASK = "no-kvm"  # file that nobody may open, over a /dev/kvm that is of no use
 _BINARY = "/usr/sbin/libvirtd"
 _MOUNTS = {
     "run": "/run/libvirt",
@@ -45,8 +47,10 @@ _LOG_BYTES = 10 * 2**20
 class Libvirtd:
     """The agent's own libvirtd below `folder` (DATA/agent/libvirt)."""
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, *, kvm: bool = False) -> None:
+        """Work below `folder`; `kvm` says that a probe guest proved hardware virtualisation."""
         self._folder = folder
+        self._kvm = kvm
         self._link = Path(f"/run/pileus-{prefix}-libvirt")
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -93,11 +97,13 @@ class Libvirtd:
         self._stopping.set()
 
     def stop(self) -> None:
-        """End libvirtd, and any QEMU of it that is still there (its guests were shut down before, by libvirt)."""
+        """End libvirtd, and any QEMU of it that is still there (guests were shut down before, by libvirt)."""
         self._stopping.set()
         with self._lock:
             _end(self.pid())
-            for file in (self._folder / "run" / "qemu").glob("*.pid"):
+            guests = (self._folder / "run" / "qemu").glob("*.pid")
+            inquiries = (self._folder / "lib" / "qemu").glob("qmp-*/qmp.pid")  # libvirt asks QEMU what it can
+            for file in (*guests, *inquiries):
                 _end(_running(file, "qemu"))
             self._link.unlink(missing_ok=True)
 
@@ -121,8 +127,23 @@ class Libvirtd:
         identity = self._folder / "host-uuid"
         if not identity.exists():
             identity.write_text(str(uuid.uuid4()))
-        (self._folder / "etc" / "qemu.conf").write_text(_qemu_conf(_qemu_user(self._folder.parent)))
+        user = _qemu_user(self._folder.parent)
+        (self._folder / "etc" / "qemu.conf").write_text(_qemu_conf(user))
+        self._mask_kvm(useless=user is not None and not self._kvm)
         (self._folder / "etc" / "libvirtd.conf").write_text(_libvirtd_conf(identity.read_text().strip()))
+
+    def _mask_kvm(self, *, useless: bool) -> None:
+        """Hide a useless /dev/kvm from libvirtd.
+
+        When QEMU's user cannot open a /dev/kvm that is there, libvirt holds its knowledge of QEMU for outdated and
+        asks QEMU anew, half a minute for each definition.  (As root QEMU can open it: no harm, then.)
+        """
+        mask = self._folder / _MASK
+        if useless:
+            mask.touch()
+            mask.chmod(0)
+        else:
+            mask.unlink(missing_ok=True)
 
     def _spawn(self) -> None:
         output = self._folder / "log" / "start.log"
@@ -158,6 +179,9 @@ def become_libvirtd(folder: Path) -> None:
     for name, target in _MOUNTS.items():
         Path(target).mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "--bind", str(folder / name), target], check=True, timeout=30)
+    mask = folder / _MASK
+    if mask.exists() and Path(_KVM).exists():
+        subprocess.run(["mount", "--bind", str(mask), _KVM], check=True, timeout=30)
     arguments = ["--config", str(folder / "etc/libvirtd.conf"), "--pid-file", str(folder / "run/libvirtd.pid")]
     os.execv(_BINARY, ["libvirtd", *arguments])  # noqa: S606 - no shell is wanted
 

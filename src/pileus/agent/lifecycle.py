@@ -86,7 +86,7 @@ def teardown(folder: Folder) -> None:
     _end_agent(folder)
     with _only_agent(folder):
         settings = folder.load()
-        own = Libvirtd(folder.path / "libvirt", settings.prefix)
+        own = _libvirtd(folder, settings)
         shared = not own.exists
         if own.exists or libvirtd.answers(libvirtd.SYSTEM_SOCKET):
             if not shared:
@@ -103,13 +103,17 @@ def teardown(folder: Folder) -> None:
 
 def own_libvirtd(folder: Folder, settings: Settings) -> Libvirtd | None:
     """Start the agent's own libvirtd where none runs (or where it had one before); None = use the system's."""
-    own = Libvirtd(folder.path / "libvirt", settings.prefix)
+    own = _libvirtd(folder, settings)
     if not own.exists and libvirtd.answers(libvirtd.SYSTEM_SOCKET):
         log.info("using the libvirtd of this host", socket=str(libvirtd.SYSTEM_SOCKET))
         return None
     own.start()
     own.supervise()
     return own
+
+
+def _libvirtd(folder: Folder, settings: Settings) -> Libvirtd:
+    return Libvirtd(folder.path / "libvirt", settings.prefix, kvm=settings.accelerator_found == "kvm")
 
 
 def make_context(folder: Folder, settings: Settings, own: Libvirtd | None) -> AgentContext:

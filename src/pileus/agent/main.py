@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import socket
 import sys
@@ -53,7 +54,7 @@ def enrol(
     report_interval: seconds between reports.
     label: traffic label and its interface: --label.cloudbr0 eth1.
     """
-    import pileus.agent.lifecycle  # noqa: F401 - registers all operations, which the facts name
+    importlib.import_module("pileus.agent.lifecycle")  # registers all operations, which the facts name
     from pileus.agent.enrol import EnrolmentError
     from pileus.agent.enrol import enrol as join
     from pileus.agent.settings import Folder

@@ -50,9 +50,9 @@ def guest_runs(kind: str) -> bool:
     """Start a guest of one boot sector with the accelerator `kind` and tell whether its CPU ran it."""
     with tempfile.TemporaryDirectory(prefix="pileus-probe-") as folder:
         disk = Path(folder) / "boot"
-        disk.write_bytes(boot_sector())
+        disk.write_bytes(_disk())
         device = f"isa-debug-exit,iobase={_EXIT_PORT:#x},iosize=0x04"
-        command = [EMULATOR, "-accel", kind, "-machine", "q35", "-m", "16", "-display", "none", "-nodefaults"]
+        command = [EMULATOR, "-accel", kind, "-machine", "pc", "-m", "16", "-display", "none", "-nodefaults"]
         command += ["-no-reboot", "-device", device, "-drive", f"file={disk},format=raw,if=ide"]
         try:
             ended = subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False)
@@ -67,6 +67,11 @@ def boot_sector() -> bytes:
     """Assemble the probe guest: mov al, value; out port, al; then halt for ever."""
     code = bytes([0xB0, _EXIT_VALUE, 0xE6, _EXIT_PORT, 0xFA, 0xF4, 0xEB, 0xFC])
     return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def _disk() -> bytes:
+    """Return a disk of 1 MiB: from one of a single sector the BIOS does not boot everywhere."""
+    return boot_sector().ljust(1 << 20, b"\0")
 
 
 def gather(settings: Settings, found: str, hypervisor_version: str = "") -> HostFacts:

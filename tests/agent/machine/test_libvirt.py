@@ -1,0 +1,157 @@
+"""The libvirt driver with a real libvirtd of our own and real guests under emulation."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from pileus.agent import probe
+from pileus.agent.libvirtd import Libvirtd
+from pileus.drivers.hypervisors.base import HypervisorError
+from pileus.drivers.hypervisors.libvirt import LibvirtHypervisor
+from pileus.wire.machines import Disk, MachineSpec
+from tests.contracts.hypervisor import HypervisorContract
+from tests.support.guest import READY, write_disk
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+PREFIX = "tlv"
+
+
+@pytest.fixture(scope="module")
+def agent_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pileus-test-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def daemon(agent_folder: Path) -> Iterator[Libvirtd]:
+    daemon = Libvirtd(agent_folder / "libvirt", PREFIX)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+
+
+def driver(daemon: Libvirtd, folder: Path, cloud: str = "one") -> LibvirtHypervisor:
+    return LibvirtHypervisor(
+        daemon.uri, cloud=cloud, prefix=PREFIX, consoles=folder / "consoles", accelerator="tcg", shared=False
+    )
+
+
+def machine(folder: Path, name: str = "i-2-1-VM", *, deaf: bool = False) -> MachineSpec:
+    disk = write_disk(folder / f"{name}.raw", deaf=deaf)
+    root = Disk(volume=str(uuid.uuid4()), pool=str(uuid.uuid4()), path=str(disk), device=0, format="raw")
+    return MachineSpec(name=name, uuid=str(uuid.uuid4()), cpus=1, cpu_mhz=500, memory_mib=32, disks=[root], nics=[])
+
+
+class TestLibvirt(HypervisorContract):
+    @pytest.fixture
+    def hypervisor(self, daemon: Libvirtd, agent_folder: Path) -> LibvirtHypervisor:
+        return driver(daemon, agent_folder)
+
+    @pytest.fixture
+    def spec(self, agent_folder: Path) -> MachineSpec:
+        return machine(agent_folder)
+
+    def log(self, folder: Path, spec: MachineSpec) -> bytes:
+        return (folder / "consoles" / f"{spec.name}.log").read_bytes()
+
+    def test_guest_really_runs(self, hypervisor, spec, agent_folder):
+        state = hypervisor.start(spec, {})
+        until(lambda: READY in self.log(agent_folder, spec), 20, "the guest's greeting")
+        assert state.vnc_port >= 5900
+        until(lambda: hypervisor.list()[0].cpu_seconds > 0, 10)
+
+    def test_command_lines_name_the_folder(self, hypervisor, spec, agent_folder, daemon):
+        hypervisor.start(spec, {})
+        command = ["pgrep", "-f", str(agent_folder)]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+            ["pgrep", "-f", str(agent_folder)], capture_output=True, text=True, timeout=10, check=True
+        )
+        names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in found.stdout.split()}
+        assert {"libvirtd", "qemu-system-x86"} <= names
+
+    def test_deaf_guest_is_powered_off(self, hypervisor, agent_folder):
+        spec = machine(agent_folder, deaf=True)
+        hypervisor.start(spec, {})
+        hypervisor.stop(spec.name, force=False, timeout=1)
+        assert self.power(hypervisor, spec) == "off"
+
+    def test_guest_survives_a_killed_libvirtd(self, hypervisor, spec, daemon):
+        hypervisor.start(spec, {})
+        pid = daemon.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: daemon.pid() is None, 10, "libvirtd's end")
+        with pytest.raises(HypervisorError) as caught:
+            hypervisor.list()
+        assert caught.value.retryable
+        daemon.start()
+        until(lambda: self.power(hypervisor, spec) == "on", 20, "the guest under the new libvirtd")
+        hypervisor.stop(spec.name, force=False, timeout=20)
+        assert self.power(hypervisor, spec) == "off"
+
+    def test_other_domains_are_not_touched(self, hypervisor, spec, daemon, agent_folder):
+        foreign = driver(daemon, agent_folder, cloud="two")
+        foreign.start(spec, {})
+        try:
+            assert hypervisor.list() == []
+            for act in (lambda: hypervisor.start(spec, {}), lambda: hypervisor.destroy(spec.name)):
+                with pytest.raises(HypervisorError) as caught:
+                    act()
+                assert caught.value.code == "name-taken"
+            assert [state.power for state in foreign.list()] == ["on"]
+        finally:
+            foreign.destroy(spec.name)
+
+    def test_missing_disk_is_an_error(self, hypervisor, spec):
+        Path(spec.disks[0].path).unlink()
+        with pytest.raises(HypervisorError) as caught:
+            hypervisor.start(spec, {})
+        assert "cannot start" in caught.value.message
+
+    def test_definition_is_quick(self, hypervisor, spec, daemon):
+        """A /dev/kvm that QEMU's user cannot open would cost half a minute here."""
+        connection = libvirt.open(daemon.uri())
+        try:
+            assert connection.getCapabilities()
+        finally:
+            connection.close()
+        hypervisor.start(spec, {})
+
+
+def test_no_mount_is_left_on_the_host(daemon: Libvirtd):
+    assert daemon.pid() is not None
+    assert "libvirt" not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_long_folder_is_reached_through_a_link(tmp_path: Path):
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    daemon = Libvirtd(deep / "libvirt", PREFIX)
+    assert len(str(daemon.socket())) < 100
+    daemon.stop()
+    assert not Path(f"/run/pileus-{PREFIX}-libvirt").exists()
+
+
+def test_probe_guest_runs_by_emulation():
+    """The proof itself works; by /dev/kvm it is tried only where the CPU claims to virtualise."""
+    assert probe.guest_runs("tcg")
+
+
+def test_accelerator_without_cpu_support():
+    flags = Path("/proc/cpuinfo").read_text()
+    if " vmx " in flags or " svm " in flags:
+        pytest.skip("this CPU virtualises")
+    assert probe.accelerator("auto") == "tcg"
+    assert probe.accelerator("kvm") == "kvm"

@@ -1,0 +1,1 @@
+"""One class of tests for each driver Protocol; every driver passes it."""
