@@ -61,6 +61,7 @@ class Api:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"the API's URL must look like http://host:8080/client/api, not {url!r}")
         self.url = url
+        self.first_pause = FIRST_PAUSE  # seconds before a job is asked about again, growing to LONGEST_PAUSE
         self._path = parts.path or "/client/api"
         self._apikey, self._secretkey = apikey, secretkey
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -94,7 +95,7 @@ class Api:
         """Wait for the job named in a first answer; ApiFailure when it fails or exceeds the limit (seconds)."""
         if "jobid" not in answer:
             return _only(answer)
-        pause, until = FIRST_PAUSE, time.monotonic() + limit
+        pause, until = self.first_pause, time.monotonic() + limit
         while True:
             job = self.call("queryAsyncJobResult", jobid=answer["jobid"])
             if progress is not None and job.get("jobstatus") == 0:

@@ -12,7 +12,7 @@ import pytest
 
 from pileus.client.folder import Folder
 from pileus.client.supervisor import leftovers
-from pileus.client.supervisor.daemon import rotate
+from pileus.client.daemon import rotate
 from pileus.client.supervisor.own import OwnSupervisor
 from pileus.client.supervisor.service import Service, command_line
 from pileus.client.supervisor.systemd import quoted, unit_text
@@ -89,7 +89,7 @@ def test_what_is_killed_comes_back(folder, supervisor):
 
 def test_services_end_when_the_supervisor_is_killed(folder, supervisor):
     supervisor.ensure([service(folder)])
-    wait_until(lambda: running(supervisor))
+    wait_until(lambda: running(supervisor) and "started" in (folder.logs / "server.log").read_text())
     child = running(supervisor)
     os.kill(supervisor.pid, signal.SIGKILL)
     wait_until(lambda: not alive(child))

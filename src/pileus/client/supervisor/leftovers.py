@@ -20,7 +20,7 @@ class Process(msgspec.Struct, frozen=True):
     command: str
 
 
-def find(data: Path) -> list[Process]:
+def find(data: Path, *, services_only: bool = False) -> list[Process]:
     """Return the running processes of the cloud in this folder; never the caller or one that the caller came from."""
     above = _ancestors()
     found: list[Process] = []
@@ -31,7 +31,7 @@ def find(data: Path) -> list[Process]:
             argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if is_ours(argv, data):
+        if is_ours(argv, data) and (not services_only or is_service(argv)):
             found.append(Process(int(entry.name), " ".join(argv).strip()))
     return sorted(found, key=lambda process: process.pid)
 
@@ -44,15 +44,22 @@ def is_ours(argv: list[str], data: Path) -> bool:
     return program.startswith(PROGRAMS) or any(part.startswith("pileus.") for part in argv[1:6])
 
 
-def end(data: Path, patience: float = 5.0) -> list[Process]:
+def is_service(argv: list[str]) -> bool:
+    """Tell whether this is a server or an agent: what a supervisor keeps running."""
+    return "pileus.client.main" in argv and ("server" in argv or ("agent" in argv and "run" in argv))
+
+
+def end(data: Path, patience: float = 5.0, *, services_only: bool = False) -> list[Process]:
     """End what is left of a cloud, politely and then not; return what had to be ended."""
-    left = find(data)
+    left = find(data, services_only=services_only)
+    if not left:
+        return left
     for process in left:
         _send(process.pid, signal.SIGTERM)
     until = time.monotonic() + patience
-    while find(data) and time.monotonic() < until:
+    while find(data, services_only=services_only) and time.monotonic() < until:
         time.sleep(0.05)
-    for process in find(data):
+    for process in find(data, services_only=services_only):
         _send(process.pid, signal.SIGKILL)
     return left
 

@@ -1,4 +1,4 @@
-"""The supervisor for machines without systemd: starts and stops the process of `daemon.py`."""
+"""The supervisor for machines without systemd: starts and stops the process of `pileus.client.daemon`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import time
 
 import msgspec
 
+from pileus.client.daemon import LOCK, SERVICES, STATE, holder
 from pileus.client.folder import Folder, FolderError, write_private
-from pileus.client.supervisor.daemon import LOCK, SERVICES, STATE, holder
+from pileus.client.supervisor import leftovers
 from pileus.client.supervisor.service import Service, ServiceState, command_line
 
 START_LIMIT = 10.0
@@ -77,8 +78,9 @@ class OwnSupervisor:
 
     def _start(self) -> None:
         """Start the process as nobody's child, so that it outlives whoever called `up`."""
+        leftovers.end(self._folder.data, services_only=True)  # of a supervisor that was killed at a bad moment
         log = self._folder.logs / "supervisor.log"
-        daemon = [sys.executable, "-P", "-m", "pileus.client.supervisor.daemon", "--data", str(self._folder.data)]
+        daemon = [sys.executable, "-P", "-m", "pileus.client.daemon", "--data", str(self._folder.data)]
         with log.open("ab") as output:
             subprocess.run(
                 ["setsid", "--fork", *daemon], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",

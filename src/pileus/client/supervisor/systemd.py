@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from pileus.client.daemon import rotate
 from pileus.client.folder import Folder, FolderError
-from pileus.client.supervisor.daemon import rotate
 from pileus.client.supervisor.service import CAPABILITY, Service, ServiceState
 
 UNITS = Path("/etc/systemd/system")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import grp
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -148,9 +150,12 @@ def service_user() -> str:
 
 def own_code() -> list[Path]:
     """Return the files that the server's user must be able to read: the environment and this package."""
-    import sys
-
     return [Path(sys.prefix) / "pyvenv.cfg", Path(pileus.__file__)]
+
+
+def compile_code() -> None:
+    """Compile this package where it is not: the server's user may not write the result, and would do it each time."""
+    compileall.compile_dir(Path(pileus.__file__).parent, quiet=2)
 
 
 def _check_free(port: int) -> None:

@@ -17,7 +17,7 @@ from pileus.client.api import Api, ApiFailure, Unreachable
 from pileus.client.folder import Cloud, Folder, FolderError, write_private
 from pileus.client.supervisor import Service, supervisor_for
 from pileus.client.supervisor.service import command_line, pileus_command, reachable
-from pileus.client.up.plan import own_code, server_options
+from pileus.client.up.plan import compile_code, own_code, server_options
 from pileus.client.up.site import Site
 
 SERVER_LIMIT, AGENT_LIMIT = 60.0, 60.0
@@ -29,6 +29,8 @@ def start_server(folder: Folder, cloud: Cloud) -> tuple[Api, bool]:
 
     Also tells whether this is the first time, when password and keys are new to the person.
     """
+    if cloud.user:
+        compile_code()
     supervisor_for(folder, cloud).ensure(services(folder, cloud))
     url = f"http://127.0.0.1:{cloud.port}/client/api"
     _wait_for_server(folder, cloud, url)
@@ -36,7 +38,9 @@ def start_server(folder: Folder, cloud: Cloud) -> tuple[Api, bool]:
     credentials = _credentials(folder, cloud)
     if credentials.get("url") != url or first_time:
         write_private(folder.admin_file, msgspec.json.format(msgspec.json.encode(credentials | {"url": url})))
-    return Api(url, str(credentials["apikey"]), str(credentials["secretkey"])), first_time
+    api = Api(url, str(credentials["apikey"]), str(credentials["secretkey"]))
+    api.first_pause = PAUSE / 3  # most of these jobs take milliseconds
+    return api, first_time
 
 
 def start_agent(site: Site) -> None:

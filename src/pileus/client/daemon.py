@@ -172,7 +172,7 @@ def supervise(run: Path, logs: Path) -> None:
 
 
 def main() -> None:
-    """Run as ``python -m pileus.client.supervisor.daemon --data DIR``."""
+    """Run as ``python -m pileus.client.daemon --data DIR``."""
     data = Path(sys.argv[sys.argv.index("--data") + 1])
     run, logs = data / "run", data / "logs"
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before the lock says that this process can be signalled
