@@ -77,8 +77,6 @@ class TestLibvirt(HypervisorContract):
         hypervisor.start(spec, {})
         command = ["pgrep", "-f", str(agent_folder)]
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-            ["pgrep", "-f", str(agent_folder)], capture_output=True, text=True, timeout=10, check=True
-        )
         names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in found.stdout.split()}
         assert {"libvirtd", "qemu-system-x86"} <= names
 
