@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pileus.dataplane import checks, nft
+from pileus.dataplane import checks, nft, ruleset
 from pileus.dataplane.openings import openings
 from pileus.wire.router import EgressRule, FirewallRule, PortForward, RouterSpec
 from tests.golden.specs import FULL
@@ -174,3 +174,27 @@ def _meet(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def test_unsound_specifications_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(checks.SpecError):
         nft.render_router(msgspec.structs.replace(FULL, **changes))
+
+
+@pytest.mark.skipif(shutil.which("nft") is None or os.geteuid() != 0, reason="nft needs nftables and root")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(specs, specs)
+def test_a_difference_of_rules_leads_to_the_same_table(old: RouterSpec, new: RouterSpec) -> None:
+    """Element by element or as a whole: what the kernel holds in the end is the same."""
+    new = msgspec.structs.replace(new, egress=old.egress, egress_allowed=old.egress_allowed)
+    new = msgspec.structs.replace(new, firewall=[*old.firewall[1:], *new.firewall[:1]])
+    before, after = nft.router_ruleset(old), nft.router_ruleset(new)
+    step = ruleset.difference(before, after, largest=2.0)
+    if step is None:  # a rule about ICMP differs, which is no element
+        return
+    assert loaded(ruleset.whole(before), step) == loaded(ruleset.whole(after))
+
+
+def loaded(*texts: str) -> list[str]:
+    """Load files one after the other; returns the lines of the table that the kernel then holds, in any order."""
+    steps = [*(f"printf '%s' \"${number + 1}\" | nft -f - &&" for number in range(len(texts))), "nft -s list ruleset"]
+    arguments = ["unshare", "--net", "sh", "-c", " ".join(steps), "sh", *texts]
+    done = subprocess.run(arguments, text=True, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace("elements = {", "").splitlines()
+    return sorted(part.strip(" ,\t{}") for line in lines for part in line.split(","))

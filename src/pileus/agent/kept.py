@@ -45,8 +45,11 @@ def router_folder(context: AgentContext, name: str) -> Path:
     return context.data / "routers" / name
 
 
-def write(path: Path, content: bytes, mode: int = 0o600) -> bool:
-    """Replace a file as a whole, unless it holds just that already; returns whether it changed."""
+def write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = False) -> bool:
+    """Replace a file as a whole, unless it holds just that already; returns whether it changed.
+
+    A durable one survives a loss of power from then on; what is derived from it need not.
+    """
     if path.exists() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +57,9 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> bool:
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     fresh.replace(path)
     return True
 
@@ -89,7 +93,7 @@ def router(context: AgentContext, name: str) -> KeptRouter | None:
 def keep_router(context: AgentContext, kept: KeptRouter) -> None:
     """Keep a router's desired state."""
     path = router_folder(context, kept.spec.name) / "spec.json"
-    write(path, msgspec.json.encode(kept))
+    write(path, msgspec.json.encode(kept), durable=True)
     status = path.stat()
     _routers[path] = ((status.st_mtime_ns, status.st_ino), kept)
 
@@ -119,4 +123,4 @@ def public(context: AgentContext) -> PublicNetwork:
 
 def keep_public(context: AgentContext, network: PublicNetwork) -> None:
     """Keep what management says of the public network."""
-    write(context.data / "public.json", msgspec.json.encode(network))
+    write(context.data / "public.json", msgspec.json.encode(network), durable=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable
@@ -73,6 +74,7 @@ def guest_network(spec: RouterSpec) -> IPv4Network:
     return IPv4Interface(f"{spec.guest.address}/{spec.guest.prefix}").network
 
 
+@functools.lru_cache(8192)
 def address(text: str) -> str:
     """Return a dotted IPv4 address."""
     try:
@@ -81,6 +83,7 @@ def address(text: str) -> str:
         raise SpecError(f"{text!r} is no IPv4 address") from None
 
 
+@functools.lru_cache(8192)
 def cidr(text: str) -> IPv4Network:
     """Return an IPv4 network; host bits are cleared."""
     try:

@@ -8,12 +8,13 @@ asks `egress` about what guests begin; `outbound` gives outgoing packets their p
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 from pileus.dataplane import checks
 from pileus.dataplane.names import GUEST_LEG, PUBLIC_LEG
 from pileus.dataplane.openings import Openings, Range, addresses, network_range, numbers, openings, union
+from pileus.dataplane.ruleset import Collection, Ruleset, block, whole
 from pileus.wire.router import EgressRule, PortForward, RouterSpec
 
 TABLE = "pileus"  # in family ip, inside the router's own namespace
@@ -21,22 +22,24 @@ TABLE = "pileus"  # in family ip, inside the router's own namespace
 
 def render_router(spec: RouterSpec) -> str:
     """Render the file for `nft -f`; raises SpecError for a specification that contradicts itself."""
+    return whole(router_ruleset(spec))
+
+
+def router_ruleset(spec: RouterSpec) -> Ruleset:
+    """Work out the router's table; raises SpecError for a specification that contradicts itself."""
     checks.check_router(spec)
     network = checks.guest_network(spec)
     opened = openings(spec.firewall)
-    lines = [
-        *_maps(spec),
-        *_opened_sets(opened),
-        *_inbound(spec, network),
+    chains = [
+        *_inbound(network),
         *_opened(opened),
-        *_translate(spec),
+        *_translate(),
         *_forward(),
         *_egress(spec),
         *_input(spec),
         *_outbound(spec, network),
     ]
-    head = [f"add table ip {TABLE}", f"delete table ip {TABLE}", f"table ip {TABLE} {{"]
-    return "\n".join([*head, *lines, "}", ""])
+    return Ruleset(TABLE, [*_maps(spec), *_opened_sets(opened)], chains)
 
 
 def offers(spec: RouterSpec, *services: str) -> bool:
@@ -44,32 +47,22 @@ def offers(spec: RouterSpec, *services: str) -> bool:
     return not spec.services or any(service in spec.services for service in services)
 
 
-def _block(kind: str, name: str, body: Iterable[str]) -> list[str]:
-    return [f"\t{kind} {name} {{", *(f"\t\t{line}" for line in body), "\t}"]
-
-
-def _collection(kind: str, name: str, of: str, elements: Sequence[str], flags: str = "") -> list[str]:
-    body = [f"type {of}"]
-    if flags:
-        body.append(f"flags {flags}")
-    if elements:
-        body += ["elements = {", *(f"\t{element}," for element in elements[:-1]), f"\t{elements[-1]}", "}"]
-    return _block(kind, name, body)
-
-
-def _maps(spec: RouterSpec) -> list[str]:
+def _maps(spec: RouterSpec) -> list[Collection]:
     static = [public for public in spec.public_addresses if public.static_nat]
     inward = sorted(f"{public.address} : {public.static_nat}" for public in static)
     outward = sorted(f"{public.static_nat} : {public.address}" for public in static)
-    lines = _collection("set", "addresses", "ipv4_addr", sorted(p.address for p in spec.public_addresses))
-    lines += _collection("map", "static_in", "ipv4_addr : ipv4_addr", inward)
-    lines += _collection("map", "static_out", "ipv4_addr : ipv4_addr", outward)
+    owned = sorted(public.address for public in spec.public_addresses)
+    found = [
+        Collection("set", "addresses", "ipv4_addr", owned),
+        Collection("map", "static_in", "ipv4_addr : ipv4_addr", inward),
+        Collection("map", "static_out", "ipv4_addr : ipv4_addr", outward),
+    ]
+    key = "ipv4_addr . inet_service"
     for protocol in ("tcp", "udp"):
         shifted, straight = _forwards(each for each in spec.forwards if each.protocol == protocol)
-        key = "ipv4_addr . inet_service"
-        lines += _collection("map", f"{protocol}_ports", f"{key} : ipv4_addr . inet_service", shifted)
-        lines += _collection("map", f"{protocol}_ranges", f"{key} : ipv4_addr", straight, "interval")
-    return lines
+        found.append(Collection("map", f"{protocol}_ports", f"{key} : ipv4_addr . inet_service", shifted))
+        found.append(Collection("map", f"{protocol}_ranges", f"{key} : ipv4_addr", straight, "interval"))
+    return found
 
 
 def _forwards(forwards: Iterable[PortForward]) -> tuple[list[str], list[str]]:
@@ -87,22 +80,23 @@ def _forwards(forwards: Iterable[PortForward]) -> tuple[list[str], list[str]]:
     return shifted, straight
 
 
-def _opened_sets(opened: Openings) -> list[str]:
+def _opened_sets(opened: Openings) -> list[Collection]:
     exact = [f"{address} . {protocol} . {port}" for address, protocol, port in opened.exact]
     ranged = [
         f"{address} . {protocol} . {addresses(sources)} . {numbers(ports)}"
         for address, protocol, sources, ports in opened.ranged
     ]
-    whole = [f"{address} . {addresses(sources)}" for address, sources in opened.whole]
+    whole_addresses = [f"{address} . {addresses(sources)}" for address, sources in opened.whole]
+    service = "ipv4_addr . inet_proto . ipv4_addr . inet_service"
     return [
-        *_collection("set", "open_ports", "ipv4_addr . inet_proto . inet_service", exact),
-        *_collection("set", "open_ranges", "ipv4_addr . inet_proto . ipv4_addr . inet_service", ranged, "interval"),
-        *_collection("set", "open_all", "ipv4_addr . ipv4_addr", whole, "interval"),
+        Collection("set", "open_ports", "ipv4_addr . inet_proto . inet_service", exact),
+        Collection("set", "open_ranges", service, ranged, "interval"),
+        Collection("set", "open_all", "ipv4_addr . ipv4_addr", whole_addresses, "interval"),
     ]
 
 
-def _inbound(spec: RouterSpec, network: IPv4Network) -> list[str]:
-    return _block(
+def _inbound(network: IPv4Network) -> list[str]:
+    return block(
         "chain",
         "inbound",
         [
@@ -129,7 +123,7 @@ def _opened(opened: Openings) -> list[str]:
     for address, protocol, sources, ports in opened.linear:
         spans = ", ".join(addresses(span) for span in sources)
         body.append(f"ip daddr {address} ip saddr {{ {spans} }} {protocol} dport {numbers(ports)} accept")
-    return _block("chain", "opened", [*body, "counter drop"])
+    return block("chain", "opened", [*body, "counter drop"])
 
 
 def _icmp(kind: int, code: int) -> str:
@@ -138,18 +132,17 @@ def _icmp(kind: int, code: int) -> str:
     return f"icmp type {kind}" if code < 0 else f"icmp type {kind} icmp code {code}"
 
 
-def _translate(spec: RouterSpec) -> list[str]:
-    body = ["type nat hook prerouting priority dstnat; policy accept;"]
-    if any(public.static_nat for public in spec.public_addresses):
-        body.append("dnat to ip daddr map @static_in")
-    for protocol in sorted({each.protocol for each in spec.forwards}):
+def _translate() -> list[str]:
+    """Render static NAT and port forwarding; the same for every router, as only the maps differ."""
+    body = ["type nat hook prerouting priority dstnat; policy accept;", "dnat to ip daddr map @static_in"]
+    for protocol in ("tcp", "udp"):
         body.append(f"dnat ip to ip daddr . {protocol} dport map @{protocol}_ports")
         body.append(f"dnat to ip daddr . {protocol} dport map @{protocol}_ranges")
-    return _block("chain", "translate", body)
+    return block("chain", "translate", body)
 
 
 def _forward() -> list[str]:
-    return _block(
+    return block(
         "chain",
         "forward",
         [
@@ -176,7 +169,7 @@ def _egress(spec: RouterSpec) -> list[str]:
         grouped[rule.protocol, match].append(rule)
     for (protocol, match), rules in sorted(grouped.items()):
         body += [f"{match}{each}{verdict}" for each in _services(protocol, rules)]
-    return _block("chain", "egress", [*body, policy])
+    return block("chain", "egress", [*body, policy])
 
 
 def _services(protocol: str, rules: list[EgressRule]) -> list[str]:
@@ -214,7 +207,7 @@ def _input(spec: RouterSpec) -> list[str]:
     for protocol, ports in (("udp", udp), ("tcp", tcp)):
         if ports:
             body.append(f'iifname "{GUEST_LEG}" {protocol} dport {{ {", ".join(ports)} }} accept')
-    return _block("chain", "input", body)
+    return block("chain", "input", body)
 
 
 def _outbound(spec: RouterSpec, network: IPv4Network) -> list[str]:
@@ -222,10 +215,9 @@ def _outbound(spec: RouterSpec, network: IPv4Network) -> list[str]:
     body = [
         "type nat hook postrouting priority srcnat; policy accept;",
         f'oifname "{GUEST_LEG}" ip saddr {network} ct status dnat snat to {spec.guest.address}',
+        f'oifname "{PUBLIC_LEG}" snat to ip saddr map @static_out',
     ]
-    if any(public.static_nat for public in spec.public_addresses):
-        body.append(f'oifname "{PUBLIC_LEG}" snat to ip saddr map @static_out')
     for public in spec.public_addresses:
         if public.source_nat:
             body.append(f'oifname "{PUBLIC_LEG}" ip saddr {network} snat to {public.address}')
-    return _block("chain", "outbound", body)
+    return block("chain", "outbound", body)

@@ -7,6 +7,7 @@ the sources of all rules that cover it, and neighbours with equal sources are jo
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -113,6 +114,7 @@ def union(ranges: Iterable[Range]) -> list[Range]:
     return joined
 
 
+@functools.lru_cache(8192)
 def network_range(text: str) -> Range:
     """Return the first and the last address of a CIDR as numbers."""
     network = checks.cidr(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import structlog
 
 from pileus.agent import kept
 from pileus.agent.context import AgentContext
@@ -16,14 +17,17 @@ from pileus.agent.linux.setns import inside
 from pileus.dataplane import checks, names, nft
 from pileus.dataplane import dnsmasq as dnsmasq_text
 from pileus.dataplane.metadata_state import render_service
+from pileus.dataplane.ruleset import Ruleset, difference, whole
 from pileus.wire.router import RouterSpec
+
+log = structlog.get_logger(__name__)
 
 
 class Rendered(NamedTuple):
     """All texts of one router."""
 
     spec: RouterSpec
-    rules: str
+    rules: Ruleset
     files: dnsmasq_text.Files
     service: bytes
 
@@ -37,6 +41,8 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 _rendered: dict[tuple[Path, str], Rendered] = {}
+_applied: dict[tuple[Path, str], RouterSpec] = {}  # what the last pass that went well was about
+_loaded: dict[Path, tuple[Loaded, Ruleset]] = {}  # by the path of the record
 
 
 def render(context: AgentContext, spec: RouterSpec) -> Rendered:
@@ -46,27 +52,33 @@ def render(context: AgentContext, spec: RouterSpec) -> Rendered:
     if known is None or known.spec != spec:
         files = dnsmasq_text.render(spec, dnsmasq.paths(context, spec.name))
         service = render_service(spec, names.namespace(context.prefix, spec.name))
-        known = Rendered(spec, nft.render_router(spec), files, service)
+        known = Rendered(spec, nft.router_ruleset(spec), files, service)
         _rendered[key] = known
     return known
 
 
-def converge(context: AgentContext, spec: RouterSpec) -> list[str]:
+def converge(context: AgentContext, spec: RouterSpec, *, quick: bool = False) -> list[str]:
     """Make the router so; returns what had to change, [] when all was right.
 
-    The rules come first, so that nothing passes unfiltered while the legs are plugged.
+    The rules come first, so that nothing passes unfiltered while the legs are plugged.  A quick pass leaves the
+    wiring alone when it is the same as that of the last pass that went well; the next inspection looks at it.
     """
     rendered = render(context, spec)
+    former = _applied.pop((context.data, spec.name), None)
     namespace = names.namespace(context.prefix, spec.name)
-    bridge = segments.ensure(context, spec.guest.segment, holder=f"router:{spec.uuid}")
-    if spec.public_mac and not public.present(context):
-        public.ensure(context)
-    made = namespaces.ensure(namespace)
-    changes = ["namespace"] if made else []
-    changes += namespaces.set_router_sysctls(namespace)
-    changes += _rules(context, spec.name, namespace, rendered.rules)
-    changes += _plug(context, spec, namespace, bridge)
-    changes += inside(namespace, lambda: _address(spec))
+    if quick and former and _wiring(former) == _wiring(spec) and namespaces.inode(namespace):
+        made = False
+        changes = _rules(context, spec.name, namespace, rendered.rules)
+    else:
+        bridge = segments.ensure(context, spec.guest.segment, holder=f"router:{spec.uuid}")
+        if spec.public_mac and not public.present(context):
+            public.ensure(context)
+        made = namespaces.ensure(namespace)
+        changes = ["namespace"] if made else []
+        changes += namespaces.set_router_sysctls(namespace)
+        changes += _rules(context, spec.name, namespace, rendered.rules)
+        changes += _plug(context, spec, namespace, bridge)
+        changes += inside(namespace, lambda: _address(spec))
     if nft.offers(spec, "Dhcp", "Dns"):
         changes += dnsmasq.ensure(context, spec.name, namespace, rendered.files)
     else:
@@ -75,12 +87,20 @@ def converge(context: AgentContext, spec: RouterSpec) -> list[str]:
         changes += metadata.publish(context, spec.name, rendered.service, renewed=made)
     else:
         metadata.withdraw(context, spec.name)
+    _applied[context.data, spec.name] = spec
     return changes
+
+
+def _wiring(spec: RouterSpec) -> tuple[object, ...]:
+    """Return the part of a specification that links, addresses and routes follow from."""
+    owned = [(each.address, each.prefix, each.gateway, each.source_nat) for each in spec.public_addresses]
+    return spec.uuid, spec.guest, spec.public_mac, owned
 
 
 def remove(context: AgentContext, spec: RouterSpec) -> None:
     """Take the router's processes, namespace and cables away, and let go of its segment."""
     prefix = context.prefix
+    _applied.pop((context.data, spec.name), None)
     metadata.withdraw(context, spec.name)
     dnsmasq.stop(context, spec.name)
     with links.netlink() as ip:
@@ -107,22 +127,39 @@ def traffic(context: AgentContext, spec: RouterSpec) -> tuple[int, int]:
     return came_in, sent_out
 
 
-def _rules(context: AgentContext, name: str, namespace: str, rules: str) -> list[str]:
+def _rules(context: AgentContext, name: str, namespace: str, rules: Ruleset) -> list[str]:
+    """Load the rules unless they are loaded: the difference where the former ones are known, else the whole."""
     record = kept.run_folder(context) / name / "rules.json"
-    digest = hashlib.sha256(rules.encode()).hexdigest()
+    text = whole(rules)
+    digest = hashlib.sha256(text.encode()).hexdigest()
     loaded = kept.load(record, Loaded)
     inode = namespaces.inode(namespace)
     now = inside(namespace, nftables.generation)
     if loaded == Loaded(digest, inode, now):
         return []
     meddled = loaded is not None and (loaded.inode, loaded.generation) != (inode, now)
+    former = _loaded.get(record)
+    step = difference(former[1], rules) if former and former[0] == loaded and not meddled else None
 
     def load() -> int:
-        nftables.load(f"flush ruleset\n{rules}" if meddled else rules)
+        if step is None or not _stepped(step):
+            nftables.load(f"flush ruleset\n{text}" if meddled else text)
         return nftables.generation()
 
-    kept.write(record, msgspec.json.encode(Loaded(digest, inode, inside(namespace, load))))
+    loaded = Loaded(digest, inode, inside(namespace, load))
+    kept.write(record, msgspec.json.encode(loaded))
+    _loaded[record] = (loaded, rules)
     return ["rules"]
+
+
+def _stepped(step: str) -> bool:
+    """Load a difference; one that the kernel refuses has changed nothing, and the whole takes its place."""
+    try:
+        nftables.load(step)
+    except CommandError as error:
+        log.warning("a difference of rules was refused; all rules are loaded instead", reason=str(error))
+        return False
+    return True
 
 
 def _plug(context: AgentContext, spec: RouterSpec, namespace: str, bridge: str) -> list[str]:

@@ -43,7 +43,8 @@ def apply(context: AgentContext, arguments: RouterSpec, progress: Progress) -> R
                 router.remove(context, known.spec)
             if known is None or known.spec != arguments or not known.running:
                 kept.keep_router(context, KeptRouter(spec=arguments))
-            router.converge(context, arguments)
+            newer = known is not None and known.running and known.spec.generation < arguments.generation
+            router.converge(context, arguments, quick=newer)
         return _state(context, arguments, drift=False)
 
 
