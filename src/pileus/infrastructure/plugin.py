@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from pileus.infrastructure import entities
+from pileus.infrastructure import agents, entities
 
 _MODULES = (
     "commands.zones",
@@ -22,5 +22,6 @@ _MODULES = (
 def load() -> None:
     """Register everything."""
     entities.register()
+    agents.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.infrastructure.{name}")

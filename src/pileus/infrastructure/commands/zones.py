@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database, entities
+from pileus.core import database
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import model, usage, views
+from pileus.infrastructure import model, restricted, usage, views
 from pileus.infrastructure.tables import zone
 
 _DEFAULT_GUEST_CIDR = "10.1.1.0/24"
@@ -186,10 +186,7 @@ class ListZones(ListCommand):
 
 def _open_to(db: Connection, path: str) -> sa.ColumnElement[bool]:
     """Return the condition for zones that a domain with this path may use: public, or its own or an ancestor's."""
-    domains = entities.domains()
-    parts = path.strip("/").split("/") if path.strip("/") else []
-    ancestors = ["/" + "".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts) + 1)]
-    own = db.execute(sa.select(domains.c.id).where(domains.c.path.in_(ancestors))).scalars().all()
+    own = restricted.ancestors(db, path)
     return sa.or_(zone.c.domain_id.is_(None), zone.c.domain_id.in_(own))
 
 

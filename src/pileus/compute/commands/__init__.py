@@ -1,0 +1,1 @@
+"""Commands of compute: one file a resource."""

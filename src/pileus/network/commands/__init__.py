@@ -1,0 +1,1 @@
+"""Commands of offerings, networks, addresses, rules and routers, one file a resource."""

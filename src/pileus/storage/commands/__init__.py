@@ -1,0 +1,1 @@
+"""Commands of primary storage, disk offerings and volumes, one file a resource."""

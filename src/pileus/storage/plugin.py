@@ -1,0 +1,25 @@
+"""Storage's part of the server: its kinds of object, commands and jobs."""
+
+from __future__ import annotations
+
+import importlib
+
+from sqlalchemy import Connection
+
+from pileus.storage import entities, reports
+from pileus.storage.seed import offerings
+
+_MODULES = ("commands.disk_offerings", "commands.pools", "commands.volumes", "attaching")
+
+
+def load() -> None:
+    """Register everything."""
+    entities.register()
+    for name in _MODULES:
+        importlib.import_module(f"pileus.storage.{name}")
+    reports.register()
+
+
+def seed(db: Connection) -> None:
+    """Write the disk offerings of a new cloud."""
+    offerings(db)
