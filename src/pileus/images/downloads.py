@@ -1,0 +1,184 @@
+"""Downloads of templates: a job that fetches the file, checks it and makes it ready."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import database
+from pileus.core.calls import Call
+from pileus.core.errors import ApiError, InvalidParameter, ResourceUnavailable
+from pileus.core.jobs import Job, submit, workflow
+from pileus.images import checksums, formats, stores
+from pileus.images.settings import LARGEST_IMAGE
+from pileus.images.tables import image_store, template, template_copy
+
+log = structlog.get_logger(__name__)
+
+GIB = 1 << 30
+_BLOCK = 1 << 20
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_PRETENDED_SIZE = 8 * GIB
+_DEADLINE = 4 * 3600.0
+
+
+def begin(call: Call, of: Row[Any], zone: Row[Any], store: Row[Any]) -> int:
+    """Record a copy of the template in the store and start its download; returns the copy's internal id."""
+    pretended = store.protocol == stores.SIMULATED
+    copy = database.insert(
+        call.db,
+        template_copy,
+        template_id=of.id,
+        store_id=store.id,
+        zone_id=zone.id,
+        state="Ready" if pretended else "Allocated",
+        download_state="DOWNLOADED" if pretended else "NOT_DOWNLOADED",
+        percent=100 if pretended else 0,
+        virtual_size=_PRETENDED_SIZE if pretended else 0,
+        physical_size=_PRETENDED_SIZE if pretended else 0,
+        created=database.now(),
+    )
+    if pretended:
+        database.change(call.db, template, of.id, size=_PRETENDED_SIZE)
+        return copy
+    submit(
+        call.db,
+        download,
+        key=f"template-copy:{copy}",
+        arguments={"copy": copy},
+        cmd=call.spec.name,
+        user_id=call.caller.user_id,
+        account_id=of.account_id,
+        domain_id=of.domain_id,
+        instance_type="Template",
+        instance_uuid=of.uuid,
+        deadline_seconds=_DEADLINE,
+        request=call.request,
+    )
+    return copy
+
+
+def _failed(job: Job, db: Connection, error: BaseException) -> None:
+    """Say on the copy itself why it is not there."""
+    text = error.text if isinstance(error, ApiError) else "the download failed; the server's log has the cause"
+    database.change(
+        db,
+        template_copy,
+        job.arguments["copy"],
+        expect={"state": ("Allocated", "Creating")},
+        state="Failed",
+        download_state="DOWNLOAD_ERROR",
+        error=text[:1000],
+    )
+
+
+@workflow("template.download", on_failure=_failed)
+def download(job: Job, copy: int) -> None:
+    """Fetch the file under a temporary name, check it, give it its name, make it ready."""
+    facts = job.commit("begin", lambda db: _begin(db, copy))
+    limit = job.services.settings.get(LARGEST_IMAGE) * GIB
+    found = job.local("fetch", lambda: _fetch(job, facts, limit))
+    job.finish("ready", lambda db: _ready(db, copy, found))
+
+
+def _begin(db: Connection, copy: int) -> dict[str, Any]:
+    row = database.one(db, template_copy, copy)
+    of, store = database.one(db, template, row.template_id), database.one(db, image_store, row.store_id)
+    changes = {"state": "Creating", "download_state": "DOWNLOAD_IN_PROGRESS"}
+    if not database.change(db, template_copy, copy, expect={"state": "Allocated"}, **changes):
+        raise InvalidParameter("the template was deleted before its download began")
+    return {"url": of.url, "format": of.format, "checksum": of.checksum, "file": str(stores.file_of(store, of))}
+
+
+def _fetch(job: Job, facts: dict[str, Any], limit: int) -> dict[str, Any]:
+    target = Path(facts["file"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        sha256 = _receive(facts, part, limit, lambda done: job.progress(done, "downloading"))
+        inspected = formats.inspect(part, facts["format"])
+        size = part.stat().st_size
+        part.replace(target)
+    except formats.ImageRefused as error:
+        raise InvalidParameter(f"the file at {facts['url']} was refused: {error}") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise ResourceUnavailable(f"the template could not be fetched from {facts['url']}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return {"sha256": sha256, "size": size, "virtual": inspected.virtual_size}
+
+
+def _receive(facts: dict[str, Any], part: Path, limit: int, progress: Callable[[float], None]) -> str:
+    """Write the file and return its SHA-256; raises InvalidParameter when it is too large or not the promised one."""
+    wanted = checksums.parse(facts["checksum"]) if facts["checksum"] else None
+    sha256 = hashlib.sha256()
+    asked = hashlib.new(wanted.algorithm, usedforsecurity=False) if wanted else None
+    done = 0
+    with part.open("wb") as out:
+        for block, total in _blocks(facts["url"]):
+            done += len(block)
+            if done > limit:
+                raise InvalidParameter(f"the file at {facts['url']} is larger than {limit} bytes")
+            out.write(block)
+            sha256.update(block)
+            if asked is not None:
+                asked.update(block)
+            progress(min(done / total, 0.99) if total else 0.0)
+    if wanted is not None and asked is not None and asked.hexdigest() != wanted.digest:
+        raise InvalidParameter(
+            f"the file at {facts['url']} has the {wanted.algorithm} digest {asked.hexdigest()}, "
+            f"parameter checksum says {wanted.digest}"
+        )
+    return sha256.hexdigest()
+
+
+def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
+    """Yield (block, bytes in all or 0) of what the URL names."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        file = Path(unquote(parts.path))
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                yield block, size
+        return
+    with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer:
+        answer.raise_for_status()
+        size = int(answer.headers.get("content-length") or 0)
+        for block in answer.iter_bytes(_BLOCK):
+            yield block, size
+
+
+def _ready(db: Connection, copy: int, found: dict[str, Any]) -> dict[str, Any]:
+    row = database.one(db, template_copy, copy)
+    changes = {
+        "state": "Ready",
+        "download_state": "DOWNLOADED",
+        "percent": 100,
+        "sha256": found["sha256"],
+        "physical_size": found["size"],
+        "virtual_size": found["virtual"],
+        "path": "",
+    }
+    if not database.change(db, template_copy, copy, expect={"state": "Creating"}, **changes):
+        raise InvalidParameter("the template was deleted while it was downloaded")
+    database.change(db, template, row.template_id, size=found["virtual"])
+    return {"success": True}
+
+
+def remove_file(file: Path) -> None:
+    """Remove a template's file and what a broken download has left of it."""
+    file.unlink(missing_ok=True)
+    leftover = file.with_name(f".{file.name}.part")
+    if leftover.is_dir():
+        shutil.rmtree(leftover)
+    leftover.unlink(missing_ok=True)
