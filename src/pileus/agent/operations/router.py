@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import threading
 from collections import defaultdict
@@ -25,6 +26,8 @@ from pileus.wire.router import RouterReference, RouterSpec
 
 log = structlog.get_logger(__name__)
 
+_AT_ONCE = 8  # routers whose wiring is looked at in one round; the others' rules and processes only
+_rounds = itertools.count()
 _locks: defaultdict[tuple[Path, str], threading.RLock] = defaultdict(threading.RLock)
 
 
@@ -85,12 +88,17 @@ def inspect(context: AgentContext, arguments: RouterReference, progress: Progres
 
 
 def list_routers(context: AgentContext, repair: bool = True) -> list[RouterState]:
-    """Say of every kept router how it is; repair what differs, unless an operation is at it right now."""
+    """Say of every kept router how it is; repair what differs, unless an operation is at it right now.
+
+    Rules, dnsmasq and metadata are looked at in every round, links, addresses and routes of a few routers in turn.
+    """
     states: list[RouterState] = []
     known = kept.routers(context)
     if repair and any(each.running for each in known):
         _look_after_metadata(context)
-    for each in known:
+    first = next(_rounds) * _AT_ONCE
+    for number, each in enumerate(known):
+        quick = (number - first) % len(known) >= _AT_ONCE
         lock = _locks[context.data, each.spec.name]
         if not lock.acquire(blocking=False):
             states.append(_state(context, each.spec, drift=False))
@@ -103,7 +111,7 @@ def list_routers(context: AgentContext, repair: bool = True) -> list[RouterState
                 states.append(_state(context, newest.spec, drift=False))
                 continue
             with _failures(newest.spec.name):
-                states.append(_look_after(context, newest.spec))
+                states.append(_look_after(context, newest.spec, quick=quick))
         except OperationError as error:
             log.exception(
                 "router differs from its specification and cannot be repaired; tried again soon",
@@ -135,8 +143,8 @@ def passwords_taken(context: AgentContext) -> set[str]:
     return metadata.taken(context)
 
 
-def _look_after(context: AgentContext, spec: RouterSpec) -> RouterState:
-    changes = router.converge(context, spec)
+def _look_after(context: AgentContext, spec: RouterSpec, *, quick: bool = False) -> RouterState:
+    changes = router.converge(context, spec, quick=quick)
     if changes:
         log.warning("router differed from its specification and was repaired", router=spec.name, changes=changes)
     return _state(context, spec, drift=bool(changes))
