@@ -60,4 +60,4 @@ format:  ## Format the code
 	.venv/bin/ruff check --fix
 
 docs: bootstrap  ## Write the generated reference into docs/reference
-	.venv/bin/python -m pileus.client.reference docs/reference
+	.venv/bin/python scripts/reference.py docs/reference
