@@ -26,6 +26,7 @@ import msgspec
 from pileus.core import assembly, http, plugins, signing
 from pileus.core.database import Database
 from pileus.core.hostchannel import HostChannel
+from pileus.core.listeners import Listener
 from pileus.core.options import Options
 from pileus.drivers.simulator import SimulatorChannel, SimulatorConfig
 from pileus.identity.bootstrap import Credentials
@@ -80,6 +81,7 @@ class Cloud:
         self.root = Person("root", credentials.apikey, credentials.secretkey, {"name": "admin"})
         self.password = credentials.password
         self._people: dict[tuple[str, str], Person] = {}
+        self._listeners: list[Listener] = []
 
     @classmethod
     @contextmanager
@@ -96,8 +98,24 @@ class Cloud:
         finally:
             cloud.close()
 
+    def listen(self) -> str:
+        """Serve the API on a free port of loopback too, for clients that bring their own HTTP; return its URL."""
+
+        async def begin() -> Listener:
+            listener = Listener(http.application(self.services), "127.0.0.1", 0)
+            task = listener.start()
+            while not listener.ready and not task.done():  # noqa: ASYNC110 (uvicorn has no event for it)
+                await asyncio.sleep(0.005)
+            return listener
+
+        listener = self._await(begin())
+        self._listeners.append(listener)
+        return f"http://127.0.0.1:{listener.port}/client/api"
+
     def close(self) -> None:
         """Stop everything."""
+        for listener in self._listeners:
+            self._await(listener.stop())
         self.engine.stop(10)
         self.simulator.close()
         self._await(self._http.aclose())

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import sqlalchemy as sa
 
 from pileus.core import entities
-from pileus.core.channel import Address, AgentChannel
 from pileus.core.database import Database
 from pileus.wire.operations import Answer, Failure, Operation
+
+if TYPE_CHECKING:
+    from pileus.core.channel import Address, AgentChannel
 
 SIMULATOR = "Simulator"
 """The hypervisor type of simulated hosts."""
@@ -35,7 +37,8 @@ class NumberedChannel(Protocol):
         ...
 
 
-class _Place(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class _Place:
     until: float
     address: Address | None  # None: simulated
 
@@ -98,6 +101,8 @@ class HostChannel:
             return None
         if row.hypervisor == SIMULATOR:
             return _Place(float("inf"), None)
+        from pileus.core.channel import Address
+
         name = f"[{row.address}]" if ":" in row.address else row.address
         return _Place(time.monotonic() + REMEMBERED, Address(row.uuid, f"https://{name}:{row.port}"))
 

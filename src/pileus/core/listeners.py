@@ -62,6 +62,11 @@ class Listener:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         return self._task
 
+    @property
+    def ready(self) -> bool:
+        """Tell whether requests are taken."""
+        return self._server.started
+
     async def stop(self) -> None:
         """Take no more requests, let those under way end, close."""
         self._server.should_exit = True

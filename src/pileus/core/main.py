@@ -6,18 +6,19 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import os
 import secrets
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
 import uvloop
 
 from pileus.core import agent_edge, assembly, http, logs, plugins
-from pileus.core.channel import HttpsChannel
 from pileus.core.database import Database, insert, now
 from pileus.core.hostchannel import HostChannel, NumberedChannel
 from pileus.core.listeners import AddressTakenError, Listener
@@ -25,6 +26,9 @@ from pileus.core.mtls import client_context, server_context
 from pileus.core.options import Options
 from pileus.core.pki import Authority, renewal_due
 from pileus.core.services import Services
+
+if TYPE_CHECKING:
+    from pileus.core.channel import HttpsChannel
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +42,7 @@ TOKEN_SECONDS = 3600
 def serve(options: Options) -> None:
     """Run a management server until SIGTERM or SIGINT; exits with a plain message when it cannot start."""
     logs.configure()
+    os.umask(0o077)  # what a server writes is its own
     try:
         uvloop.run(_Server(options).run())
     except AddressTakenError as error:
@@ -105,6 +110,8 @@ class _Server:
         """Return the channel to real hosts' agents, with certificates made when missing or due."""
         if self._options.simulator:
             return None
+        from pileus.core.channel import HttpsChannel
+
         folder = authority_folder(self._options)
         authority = Authority.open(folder)
         services.plugins["authority"] = authority

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -71,9 +70,9 @@ async def _multipart(request: Request, body: bytes) -> list[tuple[str, str]]:
         form = await MultiPartParser(request.headers, stream(), max_fields=MAX_FIELDS, max_part_size=MAX_BODY).parse()
     except (MultiPartException, KeyError) as error:
         raise MalformedParameter("the multipart body cannot be read") from error
-    pairs: list[tuple[str, str]] = []
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            raise MalformedParameter(f"parameter {name[:64]} is a file; no command takes files")
-        pairs.append((name, value))
+    pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    files = [name for name, value in form.multi_items() if not isinstance(value, str)]
+    await form.close()
+    if files:
+        raise MalformedParameter(f"parameter {files[0][:64]} is a file; no command takes files")
     return pairs
