@@ -117,11 +117,11 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 @contextmanager
-def fresh_database(server: str, name: str) -> Iterator[str]:
-    """Create an empty database on the server; yield its URL; drop it."""
+def fresh_database(server: str, name: str, template: str = "template1") -> Iterator[str]:
+    """Create a database on the server, empty or a copy of another; yield its URL; drop it."""
     admin = server.replace("+psycopg", "") + "/postgres"
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         yield f"{server}/{name}"
     finally:
