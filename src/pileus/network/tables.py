@@ -137,7 +137,7 @@ public_address = sa.Table(
     sa.Column("network_id", type_id, sa.ForeignKey("network.id"), index=True),
     sa.Column("is_source_nat", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_static_nat", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("machine_id", type_id),  # static NAT target
+    sa.Column("machine_id", type_id, index=True),  # static NAT target
     sa.Column("nic_id", type_id),
     sa.Column("allocated", sa.Float),
     sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -173,6 +173,8 @@ rule = sa.Table(
     sa.Column("machine_id", type_id, index=True),
     sa.Column("nic_id", type_id),
     sa.Column("state", sa.String(16), nullable=False),  # Add Active Revoke Staged
+    sa.Column("wish", type_id),  # of Add and Revoke: the router's generation that makes it so
+    sa.Column("related_id", type_id, index=True),  # the firewall rule that came with a port-forwarding rule: that one
     sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("created", sa.Float, nullable=False),
 )
@@ -203,4 +205,13 @@ sa.Index(
     unique=True,
     sqlite_where=router.c.removed.is_(None),
     postgresql_where=router.c.removed.is_(None),
+)
+
+segment_member = sa.Table(
+    "segment_member",
+    metadata,
+    identity(),
+    sa.Column("network_id", type_id, sa.ForeignKey("network.id"), nullable=False),
+    sa.Column("host_id", type_id, sa.ForeignKey("host.id"), nullable=False, index=True),
+    sa.UniqueConstraint("network_id", "host_id"),
 )

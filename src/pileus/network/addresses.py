@@ -1,0 +1,133 @@
+"""Public addresses: taken and given back, one owner each whatever happens at the same time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import database
+from pileus.core.errors import InsufficientAddresses, InvalidParameter
+from pileus.network import model
+from pileus.network.tables import ip_range, network, public_address
+
+
+def take(
+    db: Connection,
+    zone_id: int,
+    owner: Row[Any],
+    *,
+    network_id: int | None,
+    state: str = model.TAKEN,
+    address: str | None = None,
+    source_nat: bool = False,
+    display: bool = True,
+) -> Row[Any]:
+    """Take a public address of a zone: the one that is named, or the lowest free.
+
+    ``owner``: a row with account_id and domain_id.  Ranges dedicated to the owner come first; those of others never.
+    """
+    values = {
+        "state": state,
+        "account_id": owner.account_id,
+        "domain_id": owner.domain_id,
+        "network_id": network_id,
+        "is_source_nat": source_nat,
+        "is_static_nat": False,
+        "allocated": database.now(),
+        "display": display,
+    }
+    for ranges in _ranges(db, zone_id, owner):
+        candidate = sa.select(public_address.c.id).where(
+            public_address.c.zone_id == zone_id,
+            public_address.c.state == model.FREE,
+            public_address.c.range_id.in_(ranges),
+        )
+        if address is not None:
+            candidate = candidate.where(public_address.c.address == address)
+        candidate = candidate.order_by(public_address.c.id).limit(1).with_for_update(skip_locked=True)
+        found = db.execute(
+            sa.update(public_address)
+            .where(public_address.c.id == candidate.scalar_subquery(), public_address.c.state == model.FREE)
+            .values(**values)
+            .returning(*public_address.c)
+        ).one_or_none()
+        if found is not None:
+            return found
+    if address is not None:
+        raise InvalidParameter(f"parameter ipaddress: {address} is not a free public address of the zone")
+    raise InsufficientAddresses(
+        "the zone has no free public address left; release one with disassociateIpAddress, or ask an administrator to "
+        "add a range with createVlanIpRange"
+    )
+
+
+def _ranges(db: Connection, zone_id: int, owner: Row[Any]) -> list[list[int]]:
+    """Return the ranges that the owner may take from: the dedicated ones, then the common ones."""
+    rows = db.execute(
+        sa.select(ip_range.c.id, ip_range.c.account_id, ip_range.c.domain_id).where(
+            ip_range.c.zone_id == zone_id, ip_range.c.removed.is_(None), ip_range.c.for_virtual_network
+        )
+    ).all()
+    own = [
+        row.id
+        for row in rows
+        if row.account_id == owner.account_id or (row.account_id is None and row.domain_id == owner.domain_id)
+    ]
+    common = [row.id for row in rows if row.account_id is None and row.domain_id is None]
+    return [ranges for ranges in (own, common) if ranges]
+
+
+def give_back(db: Connection, address_ids: list[int]) -> None:
+    """Free addresses; their rules and static NAT must be gone already."""
+    if address_ids:
+        db.execute(
+            sa.update(public_address)
+            .where(public_address.c.id.in_(address_ids))
+            .values(
+                state=model.FREE,
+                account_id=None,
+                domain_id=None,
+                network_id=None,
+                is_source_nat=False,
+                is_static_nat=False,
+                machine_id=None,
+                nic_id=None,
+                allocated=None,
+                display=True,
+            )
+        )
+
+
+def of_network(db: Connection, network_id: int) -> list[Row[Any]]:
+    """Return a network's addresses."""
+    return list(
+        db.execute(
+            sa.select(public_address).where(public_address.c.network_id == network_id).order_by(public_address.c.id)
+        ).all()
+    )
+
+
+def source_nat(db: Connection, network_id: int) -> Row[Any] | None:
+    """Return a network's source NAT address, if it has one."""
+    return db.execute(
+        sa.select(public_address).where(public_address.c.network_id == network_id, public_address.c.is_source_nat)
+    ).one_or_none()
+
+
+def network_of(db: Connection, row: Row[Any], given: Row[Any] | None) -> Row[Any]:
+    """Return the network that an address is associated with; a network that is ``given`` too must be that one."""
+    if row.state != model.TAKEN or row.network_id is None:
+        raise InvalidParameter(
+            f"parameter ipaddressid: {row.address} is not associated with a network; call associateIpAddress with networkid"
+            if row.state == model.TAKEN
+            else f"parameter ipaddressid: {row.address} is {row.state.lower()}, not allocated",
+            uuids=((row.uuid, "ipaddressid"),),
+        )
+    if given is not None and given.id != row.network_id:
+        raise InvalidParameter(
+            f"parameter networkid: {row.address} is associated with another network", uuids=((given.uuid, "networkid"),)
+        )
+    return database.one(db, network, row.network_id)

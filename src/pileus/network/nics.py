@@ -1,0 +1,205 @@
+"""NICs: their addresses, what hosts need to plug them in; the part of networks that compute uses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import database
+from pileus.core.calls import Call
+from pileus.core.errors import InsufficientAddresses, InvalidParameter
+from pileus.network import networks, routers, rules, segments
+from pileus.network.tables import network, network_offering, nic, public_address
+from pileus.wire.machines import Nic
+
+PROBES = 32
+"""Addresses that are looked at before all of a network's are."""
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_LIVE = nic.c.network_id == sa.bindparam("network"), nic.c.removed.is_(None)
+_TAKEN = sa.select(nic.c.address).where(*_LIVE, nic.c.address.in_(sa.bindparam("probes", expanding=True)))
+_ALL = sa.select(nic.c.address).where(*_LIVE, nic.c.address.is_not(None))
+_OF_MACHINE = (
+    sa.select(nic)
+    .where(nic.c.machine_id == sa.bindparam("machine"), nic.c.removed.is_(None))
+    .order_by(nic.c.device_id, nic.c.id)
+)
+
+
+def allocate(
+    db: Connection,
+    network_row: Row[Any],
+    machine_id: int,
+    *,
+    address: str | None,
+    mac: str | None,
+    device_id: int,
+    is_default: bool,
+) -> Row[Any]:
+    """Give a machine a NIC in a network, with a free address (or the one asked for) and a MAC address.
+
+    Raises InvalidParameter when what was asked for is not possible, InsufficientAddresses when the network is full.
+    """
+    made = routers.next_mac(db, network_row)  # holds the network's row until the end of the transaction
+    nic_id = database.insert(
+        db,
+        nic,
+        uuid=database.new_uuid(),
+        network_id=network_row.id,
+        machine_id=machine_id,
+        mac=made if mac is None else _free_mac(db, mac),
+        address=_address(db, network_row, address, made),
+        device_id=device_id,
+        is_default=is_default,
+        created=database.now(),
+    )
+    return database.one(db, nic, nic_id)
+
+
+def _free_mac(db: Connection, text: str) -> str:
+    mac = text.strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise InvalidParameter(f"parameter macaddress must be a unicast MAC address, not {text[:40]!r}")
+    if db.execute(sa.select(nic.c.id).where(nic.c.mac == mac, nic.c.removed.is_(None))).first():
+        raise InvalidParameter(f"parameter macaddress: {mac} belongs to another NIC")
+    return mac
+
+
+def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str | None:
+    if not of.cidr:
+        if wanted is not None:
+            raise InvalidParameter(f"parameter ipaddress: network {of.name} is layer 2 only and hands out no addresses")
+        return None
+    whole = ipaddress.IPv4Network(of.cidr)
+    if wanted is not None:
+        return _wanted(db, of, whole, wanted)
+    first, size = int(whole.network_address) + 1, whole.num_addresses - 2
+    # The counter in the MAC leads from one address to the next, so the first look nearly always finds a free one, and
+    # an address that was given back is not handed out again at once.
+    start = int(mac.replace(":", ""), 16) & 0xFFFFF
+    probes = [str(ipaddress.IPv4Address(first + (start + i) % size)) for i in range(min(PROBES, size))]
+    taken = {of.gateway, *db.execute(_TAKEN, {"network": of.id, "probes": probes}).scalars()}
+    found = next((each for each in probes if each not in taken), None)
+    if found is None:
+        taken.update(db.execute(_ALL, {"network": of.id}).scalars())
+        found = next((each for each in map(str, whole.hosts()) if each not in taken), None)
+    if found is None:
+        raise InsufficientAddresses(f"network {of.name} ({of.cidr}) has no free address left")
+    return found
+
+
+def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(wanted.strip())
+    except ValueError:
+        raise InvalidParameter(f"parameter ipaddress must be an IPv4 address, not {wanted[:60]!r}") from None
+    if address not in whole or address in (whole.network_address, whole.broadcast_address):
+        raise InvalidParameter(f"parameter ipaddress: {address} is not an address of a machine within {of.cidr}")
+    taken = db.execute(_TAKEN, {"network": of.id, "probes": [str(address)]}).first()
+    if str(address) == of.gateway or taken:
+        raise InvalidParameter(f"parameter ipaddress: {address} is in use in network {of.name}")
+    return str(address)
+
+
+def of_machine(db: Connection, machine_id: int) -> list[Row[Any]]:
+    """Return a machine's NICs, the first one first."""
+    return list(db.execute(_OF_MACHINE, {"machine": machine_id}).all())
+
+
+def release(db: Connection, machine_id: int) -> None:
+    """Take a machine's NICs away, with the rules and the static NAT that lead to it."""
+    found = of_machine(db, machine_id)
+    if not found:
+        return
+    ids = [row.id for row in found]
+    db.execute(sa.update(nic).where(nic.c.id.in_(ids)).values(removed=database.now()))
+    rules.drop_for_nics(db, ids)
+    for network_id in sorted({row.network_id for row in found}):
+        routers.want(db, network_id)
+
+
+def specs(db: Connection, machine_id: int, host_id: int) -> list[Nic]:
+    """Return a machine's NICs as its host is to make them: in a constant number of queries."""
+    found = of_machine(db, machine_id)
+    ids = {row.network_id for row in found}
+    if not ids:
+        return []
+    of = {
+        row.id: row
+        for row in db.execute(
+            sa.select(network, network_offering.c.network_rate)
+            .join(network_offering, network_offering.c.id == network.c.offering_id)
+            .where(network.c.id.in_(ids))
+        )
+    }
+    wires = segments.wires(db, list(of.values()), host_id)
+    return [
+        Nic(
+            uuid=row.uuid,
+            mac=row.mac,
+            address=row.address or "",
+            segment=wires[row.network_id],
+            device=row.device_id,
+            rate_mbit=max(0, of[row.network_id].network_rate or 0),
+        )
+        for row in found
+    ]
+
+
+def desire_router(db: Connection, network_id: int) -> tuple[int, int] | None:
+    """Ask for the network's router to learn of a change of its machines; return it and the wish, None without one."""
+    return routers.want(db, network_id)
+
+
+def unready(db: Connection, network_ids: Sequence[int]) -> list[int]:
+    """Return those networks that workflow ``network.implement`` has to prepare before a machine can use them."""
+    if not network_ids:
+        return []
+    rows = db.execute(sa.select(network).where(network.c.id.in_(network_ids)).order_by(network.c.id)).all()
+    return [row.id for row in rows if not networks.ready(db, row)]
+
+
+def default_network(call: Call, zone: Row[Any], owner: Row[Any]) -> Row[Any]:
+    """Return the network of a machine that names none: the owner's only isolated one, or a new one.
+
+    The new one has the first network offering that is required in the zone.
+    """
+    own = networks.isolated_with_source_nat(call.db, zone.id, owner.account_id)
+    if len(own) > 1:
+        raise InvalidParameter("the account has more than one isolated network in the zone: name one with networkids")
+    return own[0] if own else networks.make_default(call, zone, owner)
+
+
+def reachable(db: Connection, machine_id: int, network_id: int, guest_ip: str | None) -> Row[Any]:
+    """Return the NIC by which a rule reaches a machine in a network; ``guest_ip`` must be its address."""
+    for row in of_machine(db, machine_id):
+        if row.network_id == network_id:
+            if guest_ip is not None and guest_ip.strip() != row.address:
+                raise InvalidParameter(f"parameter vmguestip: the machine's address in the network is {row.address}")
+            return row
+    raise InvalidParameter("parameter virtualmachineid: the machine has no NIC in the network of the public address")
+
+
+def static_nat_of(db: Connection, nic_ids: Sequence[int]) -> dict[int, Row[Any]]:
+    """Return the public addresses mapped to NICs one to one, by NIC."""
+    if not nic_ids:
+        return {}
+    statement = sa.select(public_address).where(public_address.c.is_static_nat, public_address.c.nic_id.in_(nic_ids))
+    return {row.nic_id: row for row in db.execute(statement)}
+
+
+def plugged(db: Connection, network_id: int) -> int:
+    """Return how many NICs of machines a network has."""
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(nic)
+        .where(nic.c.network_id == network_id, nic.c.removed.is_(None), nic.c.machine_id.is_not(None))
+    )
+    return int(db.execute(statement).scalar_one())
+

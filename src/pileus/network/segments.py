@@ -1,0 +1,241 @@
+"""Segments: the tag that keeps a network apart, and which hosts take part in it.
+
+Each host of a VXLAN must know the tunnel addresses of the others.  ``segment_member`` holds who takes part; when a host
+joins or leaves, the segment of every other member is brought to its newest peers by the converger ``segment``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import database
+from pileus.core.errors import InsufficientCapacity, InvalidParameter
+from pileus.core.jobs import Job, Rendered, converger, desire, desired
+from pileus.core.jobs.prepared import Prepared
+from pileus.infrastructure.model import SIMULATOR, tag_ranges
+from pileus.infrastructure.tables import host, physical_network, segment_tag, traffic_type
+from pileus.network import machines, model
+from pileus.network.tables import network, nic, router, segment_member
+from pileus.wire.operations import Failure
+from pileus.wire.segments import Segment
+
+_GAP = Prepared(
+    "SELECT taken.tag + 1 FROM segment_tag AS taken WHERE taken.physical_network_id = :network"
+    " AND taken.tag BETWEEN :low AND :high - 1 AND NOT EXISTS (SELECT 1 FROM segment_tag AS next"
+    " WHERE next.physical_network_id = :network AND next.tag = taken.tag + 1) ORDER BY taken.tag LIMIT 1"
+)
+_TAKEN = Prepared("SELECT 1 FROM segment_tag WHERE physical_network_id = :network AND tag = :tag")
+_JOIN = Prepared(
+    "INSERT INTO segment_member (network_id, host_id) VALUES (:network, :host)"
+    " ON CONFLICT (network_id, host_id) DO NOTHING RETURNING id"
+)
+
+
+def refuse_impossible(db: Connection, zone_id: int, isolation: str) -> None:
+    """Raise InvalidParameter when the zone has hosts, but none whose kernel can isolate networks in this way."""
+    statement = sa.select(host.c.name, host.c.hypervisor, host.c.facts["isolation"].label("isolation")).where(
+        host.c.zone_id == zone_id, host.c.removed.is_(None)
+    )
+    rows = db.execute(statement).all()
+    if rows and not any(fits(row, isolation) for row in rows):
+        can = sorted({kind.upper() for row in rows for kind in row.isolation or ()})
+        raise InvalidParameter(
+            f"parameter zoneid: no host of the zone can isolate networks by {isolation}: their kernels can do "
+            f"{', '.join(can) or 'neither VLAN nor VXLAN'}; use a physical network with another isolation method"
+        )
+
+
+def fits(row: Any, isolation: str) -> bool:
+    """Tell whether a host (hypervisor, isolation as in its facts) can isolate networks in this way."""
+    return row.hypervisor == SIMULATOR or isolation.lower() in (row.isolation or ())
+
+
+def take_tag(db: Connection, network_row: Row[Any], explicit: int | None = None) -> int:
+    """Give the network a tag that is its own on the physical network: the explicit one, or the lowest free."""
+    of = db.execute(
+        sa.select(physical_network).where(physical_network.c.id == network_row.physical_network_id).with_for_update()
+    ).one()
+    if explicit is None:
+        explicit = _lowest_free(db, of)
+        if explicit is None:
+            raise InsufficientCapacity(
+                f"physical network {of.name} has no free {of.isolation} tag left in "
+                f"{of.tag_ranges or 'its empty range'}; delete networks, or widen its range with updatePhysicalNetwork"
+            )
+    elif _TAKEN(db, network=of.id, tag=explicit).first():
+        raise InvalidParameter(f"parameter vlan: the {of.isolation} tag {explicit} belongs to another network")
+    database.insert(db, segment_tag, physical_network_id=of.id, tag=explicit, network_id=network_row.id)
+    database.change(db, network, network_row.id, tag=explicit)
+    return explicit
+
+
+def _lowest_free(db: Connection, of: Row[Any]) -> int | None:
+    for low, high in tag_ranges(of.tag_ranges, of.isolation):
+        if not _TAKEN(db, network=of.id, tag=low).first():
+            return low
+        found = _GAP(db, network=of.id, low=low, high=high).scalar_one_or_none()
+        if found is not None:
+            return int(found)
+    return None
+
+
+def give_tag_back(db: Connection, network_id: int) -> None:
+    """Free the network's tag."""
+    db.execute(sa.delete(segment_tag).where(segment_tag.c.network_id == network_id))
+    database.change(db, network, network_id, tag=None)
+
+
+def wires(db: Connection, networks: Sequence[Row[Any]], host_id: int) -> dict[int, Segment]:
+    """Return the segments of networks with a tag, by network, as a host is to make them: in two queries."""
+    tagged = {row.id: row for row in networks if row.tag is not None}
+    if not tagged:
+        return {}
+    labels = dict(
+        db.execute(
+            sa.select(traffic_type.c.physical_network_id, traffic_type.c.kvm_label).where(
+                traffic_type.c.type == "Guest",
+                traffic_type.c.physical_network_id.in_({row.physical_network_id for row in tagged.values()}),
+            )
+        ).tuples()
+    )
+    peers: dict[int, list[str]] = {}
+    if any(row.isolation == "VXLAN" for row in tagged.values()):
+        statement = (
+            sa.select(segment_member.c.network_id, host.c.tunnel_address)
+            .join(host, host.c.id == segment_member.c.host_id)
+            .where(segment_member.c.network_id.in_(tagged), segment_member.c.host_id != host_id)
+            .order_by(host.c.tunnel_address)
+        )
+        for network_id, address in db.execute(statement):
+            if address:
+                peers.setdefault(network_id, []).append(address)
+    return {
+        row.id: Segment(
+            kind="vxlan" if row.isolation == "VXLAN" else "vlan",
+            tag=row.tag,
+            mtu=row.private_mtu or model.DEFAULT_MTU[row.isolation],
+            label=labels.get(row.physical_network_id) or "",
+            peers=peers.get(row.id, []) if row.isolation == "VXLAN" else [],
+        )
+        for row in tagged.values()
+    }
+
+
+def join(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int]:
+    """Let a host take part in networks; return the memberships of other hosts that must learn of it (often none).
+
+    Called in the transaction that places a machine or router; wait for the answer's convergence before the start.
+    """
+    told: list[int] = []
+    for network_id in sorted(set(network_ids)):
+        if _JOIN(db, network=network_id, host=host_id).scalar_one_or_none() is not None:
+            told.extend(_tell_others(db, network_id, host_id))
+    return told
+
+
+def _tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
+    """Ask for the newest peers on every other member of a VXLAN (a VLAN's members need not know one another)."""
+    others = sa.select(segment_member.c.id).join(network, network.c.id == segment_member.c.network_id)
+    found = db.execute(
+        others.where(
+            segment_member.c.network_id == network_id,
+            segment_member.c.host_id != host_id,
+            network.c.isolation == "VXLAN",
+        ).order_by(segment_member.c.id)
+    )
+    ids = [int(id_) for id_ in found.scalars()]
+    for id_ in ids:
+        desire(db, "segment", id_)
+    return ids
+
+
+def wait(job: Job, memberships: Iterable[int]) -> None:
+    """Wait until the hosts that ``join`` named know the new member."""
+    for id_ in memberships:
+        job.converge("segment", id_)
+
+
+def review(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int]:
+    """Let a host leave those networks for which it has neither a machine nor a router any more.
+
+    Called in the transaction in which a machine or router has left the host; the host frees the segments later: the
+    memberships that are returned end when they have converged.
+    """
+    leaving: list[int] = []
+    for network_id in sorted(set(network_ids)):
+        member = db.execute(
+            sa.select(segment_member.c.id).where(
+                segment_member.c.network_id == network_id, segment_member.c.host_id == host_id
+            )
+        ).scalar_one_or_none()
+        if member is not None and not used(db, network_id, host_id):
+            desire(db, "segment", member)
+            leaving.append(member)
+    return leaving
+
+
+def used(db: Connection, network_id: int, host_id: int) -> bool:
+    """Tell whether a host has a machine or router in the network."""
+    of = router.c.network_id == network_id, router.c.host_id == host_id, router.c.removed.is_(None)
+    if db.execute(sa.select(router.c.id).where(*of, router.c.state != model.STOPPED).limit(1)).first():
+        return True
+    plugged = sa.select(nic.c.machine_id).where(
+        nic.c.network_id == network_id, nic.c.removed.is_(None), nic.c.machine_id.is_not(None)
+    )
+    there = machines.table()
+    return (
+        db.execute(
+            sa.select(there.c.id)
+            .where(there.c.host_id == host_id, there.c.state.in_(machines.HOLDING), there.c.id.in_(plugged))
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def forget_network(db: Connection, network_id: int) -> None:
+    """Drop every membership of a network that is deleted (its last host has left it by then, or is lost)."""
+    db.execute(sa.delete(segment_member).where(segment_member.c.network_id == network_id))
+
+
+@converger("segment")
+class SegmentConverger:
+    """Brings a network's segment on one host to its newest peers, or removes it when the host no longer takes part.
+
+    The numbers of wishes go on when a membership ends: a host that comes back must not look older than it was.
+    """
+
+    def render(self, db: Connection, object_id: int) -> Rendered | None:
+        """Return the operation that makes or removes the segment."""
+        member = database.get(db, segment_member, object_id)
+        if member is None:
+            return None
+        row = database.one(db, network, member.network_id)
+        wire = wires(db, [row], member.host_id).get(row.id)
+        if wire is None:
+            return None
+        return Rendered(
+            host=member.host_id,
+            kind="segment.ensure" if used(db, row.id, member.host_id) else "segment.release",
+            object=f"segment:{row.uuid}",
+            arguments=msgspec.to_builtins(wire),
+            timeout=20,
+        )
+
+    def applied(self, db: Connection, object_id: int, generation: int, result: dict[str, Any]) -> None:
+        """Drop the membership of a host that has let go, and tell the others."""
+        member = database.get(db, segment_member, object_id)
+        if member is None or desired(db, "segment", object_id) > generation:
+            return  # a newer wish will look again
+        if not result.get("bridge") and not used(db, member.network_id, member.host_id):
+            db.execute(sa.delete(segment_member).where(segment_member.c.id == object_id))
+            _tell_others(db, member.network_id, member.host_id)
+
+    def failed(self, db: Connection, object_id: int, generation: int, failure: Failure) -> None:
+        """Leave it: the next change, or the next look at all segments, tries again."""
