@@ -92,11 +92,11 @@ def teardown(folder: Folder) -> None:
             if not shared:
                 own.start()
             context = make_context(folder, settings, None if shared else own)
-            _stop_machines(context, forget=shared)
+            _stop_machines(context, up=_same_boot(folder), forget=shared)
         else:
             context = AgentContext(data=folder.path, prefix=settings.prefix, host=settings.host)
         own.stop()
-        router.teardown(context)
+        network.teardown(context)
         (folder.path / "boot").unlink(missing_ok=True)
         log.info("agent is torn down", folder=str(folder.path))
 
@@ -143,23 +143,33 @@ def make_context(folder: Folder, settings: Settings, own: Libvirtd | None) -> Ag
 
 def _restore(folder: Folder, context: AgentContext) -> None:
     """Bring the network back, and after a reboot or a teardown the machines too."""
-    router.restore(context)
-    marker = folder.path / "boot"
-    boot = probe.boot_id()
-    if marker.exists() and marker.read_text() == boot:
+    network.restore(context)
+    if _same_boot(folder):
+        if context.hypervisor is not None:
+            machine.note_power_off(context, context.hypervisor.list())
         return
     pool.sweep(context.data)
     machine.restore(context)
-    marker.write_text(boot)
+    (folder.path / "boot").write_text(probe.boot_id())
 
 
-def _stop_machines(context: AgentContext, *, forget: bool) -> None:
-    """Shut all guests down in parallel, remembering that they ran; `forget` also undefines them."""
+def _same_boot(folder: Folder) -> bool:
+    """Tell whether the machines were brought up already since the host booted and since the last teardown."""
+    marker = folder.path / "boot"
+    return marker.exists() and marker.read_text() == probe.boot_id()
+
+
+def _stop_machines(context: AgentContext, *, up: bool, forget: bool) -> None:
+    """Shut all guests down in parallel, remembering that they ran; `forget` also undefines them.
+
+    Only when they were `up` does one that is off mean that its guest shut it down.
+    """
     hypervisor = context.hypervisor
     if hypervisor is None:
         return
     states = hypervisor.list()
-    machine.note_power_off(context, states)
+    if up:
+        machine.note_power_off(context, states)
 
     def stop(name: str) -> None:
         try:

@@ -11,7 +11,7 @@ import structlog
 from pileus.agent import probe
 from pileus.agent.context import AgentContext
 from pileus.agent.management import Management, UnreachableError
-from pileus.agent.operations import machine, pool, router
+from pileus.agent.operations import machine, network, pool
 from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.wire.hosts import Report, RouterState
 from pileus.wire.machines import MachineState
@@ -40,6 +40,7 @@ class Reporter:
         self._sequence = 0
         self._send_facts = True
         self._reachable = True
+        self._seen_on: set[str] = set()
         self._boot = probe.boot_id()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -95,11 +96,13 @@ class Reporter:
         if hypervisor is None:
             return []
         states = hypervisor.list()
-        machine.note_power_off(self._context, states)
+        gone_off = [state for state in states if state.power == "off" and state.name in self._seen_on]
+        machine.note_power_off(self._context, gone_off)
+        self._seen_on = {state.name for state in states if state.power == "on"}
         return states
 
     def _routers(self) -> list[RouterState]:
-        return router.list_routers(self._context)
+        return network.look_after(self._context)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -104,8 +104,15 @@ def links() -> set[str]:
     return {file.name for file in Path("/sys/class/net").iterdir() if file.name.startswith(PREFIX)}
 
 
+def sweep() -> None:
+    """Remove links that an earlier run left behind."""
+    for name in links():
+        subprocess.run(["ip", "link", "delete", name], check=False, timeout=10)
+
+
 @pytest.fixture
 def host() -> Iterator[Host]:
+    sweep()
     with tempfile.TemporaryDirectory(prefix="pileus-test-") as folder:
         root = Path(folder)
         root.chmod(0o755)
@@ -201,6 +208,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     assert pid_of(host.data) == qemu, "the guest was not touched"
 
     host.teardown()
+    host.teardown()  # twice is as good as once
     assert host.processes() == set()
     assert links() == set()
     assert str(host.data) not in Path("/proc/self/mountinfo").read_text()

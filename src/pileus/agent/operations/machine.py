@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import structlog
@@ -23,6 +24,8 @@ from pileus.wire.machines import (
 
 log = structlog.get_logger(__name__)
 
+_power = threading.Lock()  # over "it runs" in a machine's file
+
 
 @operation("machine.start")
 def start(context: AgentContext, arguments: MachineSpec, progress: Progress) -> MachineState:
@@ -41,7 +44,8 @@ def start(context: AgentContext, arguments: MachineSpec, progress: Progress) -> 
     bridges = _plug(context, spec)
     with translated():
         state = _hypervisor(context).start(spec, bridges)
-    machines.keep(context.data, spec, running=True)
+    with _power:
+        machines.keep(context.data, spec, running=True)
     return state
 
 
@@ -66,7 +70,8 @@ def reboot(context: AgentContext, arguments: MachineStop, progress: Progress) ->
         )
     kept = machines.find(context.data, arguments.name)
     if kept is not None:
-        machines.keep(context.data, kept.spec, running=True)
+        with _power:
+            machines.keep(context.data, kept.spec, running=True)
     return state
 
 
@@ -108,12 +113,16 @@ def restore(context: AgentContext) -> None:
 
 
 def note_power_off(context: AgentContext, states: list[MachineState]) -> None:
-    """Remember which machines their own guests have shut down, so that `restore` leaves them off."""
-    off = {state.name for state in states if state.power == "off"}
-    for kept in machines.all_kept(context.data) if off else []:
-        if kept.running and kept.spec.name in off:
-            machines.keep(context.data, kept.spec, running=False)
-            log.info("machine was shut down from within", machine=kept.spec.name)
+    """Remember which of these machines their own guests have shut down, so that `restore` leaves them off."""
+    wanted = {state.name for state in states if state.power == "off"}
+    if not wanted:
+        return
+    with _power:  # a start that ends meanwhile waits, and has the last word
+        off = {state.name for state in _hypervisor(context).list() if state.power == "off"} & wanted
+        for kept in machines.all_kept(context.data):
+            if kept.running and kept.spec.name in off:
+                machines.keep(context.data, kept.spec, running=False)
+                log.info("machine was shut down from within", machine=kept.spec.name)
 
 
 @contextlib.contextmanager
