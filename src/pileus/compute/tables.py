@@ -84,3 +84,10 @@ machine = sa.Table(
     sa.Column("destroyed", sa.Float),
     sa.Column("removed", sa.Float),
 )
+sa.Index("ix_machine_lower_name", sa.func.lower(machine.c.name))
+sa.Index(
+    "ix_machine_expunge",
+    machine.c.destroyed,
+    sqlite_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
+    postgresql_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
+)

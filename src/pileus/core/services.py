@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,20 @@ from pileus.core.secrets import Secrets
 from pileus.core.settings import Settings
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pileus.core.jobs import Engine
+
+_by_engine: weakref.WeakKeyDictionary[Any, weakref.ref[Services]] = weakref.WeakKeyDictionary()
+
+
+def of(db: Connection) -> Services:
+    """Return the services of a connection's database: for code that is given a connection and nothing else."""
+    reference = _by_engine.get(db.engine)
+    services = reference() if reference is not None else None
+    if services is None:
+        raise LookupError("no services belong to this database in this process")
+    return services
 
 
 class Services:
@@ -24,3 +38,4 @@ class Services:
         self.server = server  # uuid of this server process
         self.engine: Engine | None = None  # set once it is made; None in tools that only use the database
         self.plugins: dict[str, Any] = {}  # what a slice keeps for the life of the process, by its own name
+        _by_engine[database.engine] = weakref.ref(self)

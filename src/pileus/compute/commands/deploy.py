@@ -1,0 +1,263 @@
+"""deployVirtualMachine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from pileus.compute import model, ordering, settings, starting, workflows
+from pileus.compute.tables import machine
+from pileus.core import database
+from pileus.core.calls import Call
+from pileus.core.commands import Command, command
+from pileus.core.errors import InvalidParameter, PermissionDenied
+from pileus.core.parameters import Entries, Ref
+from pileus.core.secrets import random_password
+from pileus.identity import store as identity
+from pileus.network import nics as network_nics
+from pileus.storage.tables import volume
+from pileus.storage.volumes import ALLOCATED, DATA, ROOT
+
+VNC_PASSWORD = 8
+"""Characters of a console's password: VNC takes no more."""
+
+
+@command("deployVirtualMachine", event="VM.CREATE", manage=())
+class DeployVirtualMachine(Command):
+    """Create a machine from a template, and start it unless told otherwise."""
+
+    zoneid: Ref
+    serviceofferingid: Ref
+    templateid: Ref | None = None
+    name: str | None = None
+    displayname: str | None = None
+    account: str | None = None
+    domainid: Ref | None = None
+    networkids: list[Ref] = []
+    iptonetworklist: Entries | None = None
+    ipaddress: str | None = None
+    macaddress: str | None = None
+    hypervisor: str | None = None
+    hostid: Ref | None = None
+    podid: Ref | None = None
+    clusterid: Ref | None = None
+    startvm: bool = True
+    rootdisksize: int | None = None
+    diskofferingid: Ref | None = None
+    size: int | None = None
+    datadiskofferinglist: Entries | None = None
+    overridediskofferingid: Ref | None = None
+    details: dict[str, str] = {}
+    userdata: str | None = None
+    group: str | None = None
+    displayvm: bool = True
+    dynamicscalingenabled: bool = False
+    password: str | None = None
+
+    def check(self) -> None:
+        """Check names, addresses and user data."""
+        if self.name is not None:
+            model.host_name("name", self.name)
+        if self.userdata is not None:
+            self.userdata = model.user_data(self.userdata)
+        if self.password is not None and len(self.password) < 6:
+            raise InvalidParameter("parameter password must be at least 6 characters long")
+
+    def run(self, call: Call) -> Any:
+        """Write the machine with its volumes and NICs, and start the job that brings it up."""
+        if self.templateid is None:
+            raise InvalidParameter("parameter templateid is missing: machines are deployed from templates here")
+        template: Row[Any] = self.templateid
+        owner = identity.owner(call, self.account, self.domainid)
+        where = self._where(call)
+        self._rules(call, template)
+        size, details = model.size(self.serviceofferingid, self.details)
+        disks = ordering.data_disks(call, self.diskofferingid, self.size, self.datadiskofferinglist)
+        root = ordering.root_size(call, template, self.serviceofferingid, self.rootdisksize)
+        plugs = ordering.nics(
+            call,
+            self.zoneid,
+            owner,
+            networks=self.networkids,
+            entries=self.iptonetworklist,
+            address=self.ipaddress,
+            mac=self.macaddress,
+        )
+        uuid = database.new_uuid()
+        name = self.name or f"VM-{uuid}"
+        if self.name is not None:
+            ordering.free_name(call.db, self.name, [plug.network.id for plug in plugs], parameter="name")
+        password = self._password(call, template)
+        made: dict[str, Any] = {"uuid": uuid, "name": name, "password": password, "details": details}
+        machine_id = self._insert(call, owner, template, size, **made)
+        self._insert_volumes(call, owner, machine_id, root, disks)
+        networks = self._plug(call, machine_id, plugs)
+        call.describe(f"deployed virtual machine {self.displayname or name}")
+        return call.submit(
+            workflows.deploy,
+            key=workflows.key(machine_id),
+            instance=("VirtualMachine", uuid),
+            owner=owner,
+            machine=machine_id,
+            where=msgspec.to_builtins(where),
+            implement=networks if self.startvm else [],
+            start=self.startvm,
+            password=password or "",
+        )
+
+    def _where(self, call: Call) -> starting.Where:
+        if self.hostid is not None and not call.caller.admin:
+            raise PermissionDenied("parameter hostid is for root admins")
+        return place(self.zoneid, self.hostid, self.podid, self.clusterid)
+
+    def _rules(self, call: Call, template: Row[Any]) -> None:
+        """Check what depends on the rows that are named."""
+        if self.hypervisor is not None and self.hypervisor.strip().lower() != template.hypervisor.lower():
+            raise InvalidParameter(
+                f"parameter hypervisor: template {template.name} is for {template.hypervisor}, "
+                f"not for {self.hypervisor[:40]!r}"
+            )
+        if self.overridediskofferingid is not None:
+            raise InvalidParameter("parameter overridediskofferingid is not supported by this server yet; leave it out")
+        offering = self.serviceofferingid
+        if offering.is_system:
+            raise InvalidParameter(f"parameter serviceofferingid: {offering.name} is for the system's own machines")
+        for parameter, row in (("serviceofferingid", offering), ("diskofferingid", self.diskofferingid)):
+            if row is not None and row.zone_ids and self.zoneid.id not in row.zone_ids:
+                raise InvalidParameter(f"parameter {parameter}: {row.name} is not offered in zone {self.zoneid.name}")
+        ordering.ready_template(call.db, template, self.zoneid)
+
+    def _password(self, call: Call, template: Row[Any]) -> str | None:
+        """Return the first password, encrypted, of a machine whose template takes one."""
+        if not template.password_enabled:
+            if self.password is not None:
+                raise InvalidParameter(f"parameter password: template {template.name} does not take passwords")
+            return None
+        clear = self.password or random_password(call.services.settings.get(settings.PASSWORD_LENGTH))
+        return call.services.secrets.encrypt(clear)
+
+    def _insert(
+        self,
+        call: Call,
+        owner: Row[Any],
+        template: Row[Any],
+        size: model.Size,
+        *,
+        uuid: str,
+        name: str,
+        password: str | None,
+        details: dict[str, str],
+    ) -> int:
+        moment = database.now()
+        id_ = database.insert(
+            call.db,
+            machine,
+            uuid=uuid,
+            name=name,
+            display_name=self.displayname or name,
+            instance_name="",
+            account_id=owner.account_id,
+            domain_id=owner.domain_id,
+            user_id=call.caller.user_id,
+            zone_id=self.zoneid.id,
+            template_id=template.id,
+            service_offering_id=self.serviceofferingid.id,
+            os_type_id=template.os_type_id,
+            cpus=size.cpus,
+            cpu_mhz=size.cpu_mhz,
+            memory_mib=size.memory_mib,
+            hypervisor=template.hypervisor,
+            state=model.STOPPED,
+            user_data=self.userdata,
+            public_keys=[],
+            password=password,
+            password_id=database.new_uuid() if password else None,
+            vnc_password=call.services.secrets.encrypt(random_password(VNC_PASSWORD)),
+            details=details,
+            display=self.displayvm,
+            dynamic_scaling=self.dynamicscalingenabled,
+            group_name=self.group,
+            created=moment,
+            updated=moment,
+        )
+        call.db.execute(
+            sa.update(machine).where(machine.c.id == id_).values(instance_name=f"i-{owner.account_id}-{id_}-VM")
+        )
+        return id_
+
+    def _insert_volumes(
+        self,
+        call: Call,
+        owner: Row[Any],
+        machine_id: int,
+        root: int,
+        disks: Sequence[ordering.DiskOrder],
+    ) -> None:
+        common: dict[str, Any] = {
+            "account_id": owner.account_id,
+            "domain_id": owner.domain_id,
+            "zone_id": self.zoneid.id,
+            "machine_id": machine_id,
+            "state": ALLOCATED,
+            "display": self.displayvm,
+            "created": database.now(),
+        }
+        rows = [
+            common
+            | {
+                "uuid": database.new_uuid(),
+                "name": f"ROOT-{machine_id}",
+                "type": ROOT,
+                "device_id": 0,
+                "size": root,
+                "service_offering_id": self.serviceofferingid.id,
+                "disk_offering_id": None,
+                "template_id": self.templateid.id if self.templateid is not None else None,
+            }
+        ]
+        rows += [
+            common
+            | {
+                "uuid": database.new_uuid(),
+                "name": f"DATA-{machine_id}" + (f"-{number}" if len(disks) > 1 else ""),
+                "type": DATA,
+                "device_id": disk.device,
+                "size": disk.size,
+                "service_offering_id": None,
+                "disk_offering_id": disk.offering.id,
+                "template_id": None,
+            }
+            for number, disk in enumerate(disks)
+        ]
+        call.db.execute(sa.insert(volume), rows)
+
+    def _plug(self, call: Call, machine_id: int, plugs: Sequence[ordering.NicOrder]) -> list[int]:
+        """Make the NICs; return the networks that are not ready for machines yet."""
+        for number, plug in enumerate(plugs):
+            network_nics.allocate(
+                call.db,
+                plug.network,
+                machine_id,
+                address=plug.address,
+                mac=plug.mac,
+                device_id=number,
+                is_default=number == 0,
+            )
+            network_nics.desire_router(call.db, plug.network.id)
+        return network_nics.unready(call.db, [plug.network.id for plug in plugs])
+
+
+def place(zone: Row[Any], on: Row[Any] | None, pod: Row[Any] | None, cluster: Row[Any] | None) -> starting.Where:
+    """Return where a machine shall go, checked against its zone."""
+    for parameter, row in (("hostid", on), ("podid", pod), ("clusterid", cluster)):
+        if row is not None and row.zone_id != zone.id:
+            raise InvalidParameter(f"parameter {parameter}: {row.name} is not in zone {zone.name}")
+    return starting.Where(
+        pod=pod.id if pod is not None else None,
+        cluster=cluster.id if cluster is not None else None,
+        host=on.id if on is not None else None,
+    )

@@ -1,0 +1,258 @@
+"""Commands that change machines that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from pileus.compute import expunging, model, ordering, settings, stopping, views, workflows
+from pileus.compute.commands.deploy import place
+from pileus.compute.tables import machine
+from pileus.core import database
+from pileus.core.calls import Call
+from pileus.core.commands import Command, command
+from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
+from pileus.core.parameters import Ref
+from pileus.infrastructure.tables import zone
+from pileus.network import nics as network_nics
+from pileus.network.tables import nic
+from pileus.storage.tables import volume
+from pileus.storage.volumes import DATA, DESTROY, READY
+
+
+def expect(call: Call, row: Row[Any], states: tuple[str, ...], verb: str) -> None:
+    """Refuse a machine in another state, unless a job is at work on it: then that job's end decides."""
+    if row.state not in states and not expunging.busy(call.db, [row.id]):
+        raise InvalidParameter(
+            f"virtual machine {row.name} is {row.state}; to be {verb} it must be {' or '.join(states)}",
+            uuids=((row.uuid, "id"),),
+        )
+
+
+def submit(call: Call, row: Row[Any], workflow: Any, **arguments: Any) -> Any:
+    """Start a job on a machine."""
+    return call.submit(
+        workflow,
+        key=workflows.key(row.id),
+        instance=("VirtualMachine", row.uuid),
+        owner=row,
+        machine=row.id,
+        **arguments,
+    )
+
+
+def view(call: Call, id_: int) -> dict[str, Any]:
+    """Return a machine as an answer."""
+    row = database.one(call.db, machine, id_)
+    return views.machines(call.db, [row], admin=call.caller.admin)[0]
+
+
+def networks_of(call: Call, row: Row[Any]) -> list[int]:
+    """Return the networks that a machine is plugged into."""
+    statement = sa.select(nic.c.network_id).where(nic.c.machine_id == row.id, nic.c.removed.is_(None))
+    return list(call.db.execute(statement.order_by(nic.c.device_id)).scalars())
+
+
+@command("startVirtualMachine", event="VM.START")
+class StartVirtualMachine(Command):
+    """Start a stopped machine."""
+
+    id: Ref
+    hostid: Ref | None = None
+    podid: Ref | None = None
+    clusterid: Ref | None = None
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        row: Row[Any] = self.id
+        if not call.caller.admin and (self.hostid or self.podid or self.clusterid):
+            raise PermissionDenied("parameters hostid, podid and clusterid are for root admins")
+        expect(call, row, (model.STOPPED,), "started")
+        where = place(database.one(call.db, zone, row.zone_id), self.hostid, self.podid, self.clusterid)
+        call.describe(f"started virtual machine {row.display_name or row.name}")
+        unready = network_nics.unready(call.db, networks_of(call, row))
+        return submit(call, row, workflows.start, where=msgspec.to_builtins(where), implement=unready)
+
+
+@command("stopVirtualMachine", event="VM.STOP")
+class StopVirtualMachine(Command):
+    """Stop a machine; forced pulls the plug at once."""
+
+    id: Ref
+    forced: bool = False
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        row: Row[Any] = self.id
+        expect(call, row, (model.RUNNING, model.STOPPED, model.STOPPING), "stopped")
+        call.describe(f"stopped virtual machine {row.display_name or row.name}")
+        return submit(call, row, stopping.stop, forced=self.forced)
+
+
+@command("rebootVirtualMachine", event="VM.REBOOT")
+class RebootVirtualMachine(Command):
+    """Restart a running machine; forced pulls the plug instead of asking the guest."""
+
+    id: Ref
+    forced: bool = False
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        row: Row[Any] = self.id
+        expect(call, row, (model.RUNNING,), "rebooted")
+        call.describe(f"rebooted virtual machine {row.display_name or row.name}")
+        return submit(call, row, stopping.reboot, forced=self.forced)
+
+
+def may_expunge(call: Call, parameter: str) -> None:
+    """Refuse callers who may not delete machines for good, or bring them back."""
+    if not call.caller.admin and not call.services.settings.get(settings.USER_EXPUNGE):
+        raise PermissionDenied(
+            f"{parameter} is for root admins, as long as the setting {settings.USER_EXPUNGE.name} is false"
+        )
+
+
+@command("destroyVirtualMachine", event="VM.DESTROY")
+class DestroyVirtualMachine(Command):
+    """Destroy a machine: it is stopped, and deleted for good after a while, or at once when asked to."""
+
+    id: Ref
+    expunge: bool = False
+    volumeids: list[Ref] = []
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        row: Row[Any] = self.id
+        states = (model.RUNNING, model.STOPPED, model.ERROR, *((model.DESTROYED,) if self.expunge else ()))
+        if self.expunge:
+            may_expunge(call, "parameter expunge")
+        expect(call, row, states, "destroyed")
+        for each in self.volumeids:
+            if each.machine_id != row.id or each.type != DATA:
+                raise InvalidParameter(f"parameter volumeids: {each.name} is no data volume of {row.name}")
+        call.describe(f"destroyed virtual machine {row.display_name or row.name}")
+        expunge = self.expunge or row.state == model.ERROR
+        return submit(call, row, stopping.destroy, expunge=expunge, volumes=[each.id for each in self.volumeids])
+
+
+@command("expungeVirtualMachine", event="VM.EXPUNGE")
+class ExpungeVirtualMachine(Command):
+    """Delete for good what is left of a destroyed machine."""
+
+    id: Ref
+
+    def run(self, call: Call) -> Any:
+        """Start the job."""
+        row: Row[Any] = self.id
+        may_expunge(call, "expungeVirtualMachine")
+        expect(call, row, (model.DESTROYED, model.ERROR, model.EXPUNGING), "expunged")
+        call.describe(f"expunged virtual machine {row.display_name or row.name}")
+        return submit(call, row, expunging.expunge)
+
+
+@command("recoverVirtualMachine", event="VM.RECOVER")
+class RecoverVirtualMachine(Command):
+    """Bring back a destroyed machine that is not expunged yet; it is stopped then."""
+
+    id: Ref
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Make it stopped again, with its volumes."""
+        row: Row[Any] = self.id
+        may_expunge(call, "recoverVirtualMachine")
+        if row.state != model.DESTROYED or expunging.busy(call.db, [row.id]):
+            raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a destroyed one can be recovered")
+        if not database.change(
+            call.db,
+            machine,
+            row.id,
+            expect={"state": model.DESTROYED},
+            state=model.STOPPED,
+            destroyed=None,
+            updated=database.now(),
+        ):
+            raise ConcurrentChange(f"virtual machine {row.name} is being expunged")
+        call.db.execute(
+            sa.update(volume)
+            .where(volume.c.machine_id == row.id, volume.c.state == DESTROY, volume.c.removed.is_(None))
+            .values(state=READY, destroyed=None)
+        )
+        call.describe(
+            f"recovered virtual machine {row.display_name or row.name}",
+            owner=row,
+            resource=("VirtualMachine", row.uuid),
+        )
+        return view(call, row.id)
+
+
+@command("updateVirtualMachine", event="VM.UPDATE")
+class UpdateVirtualMachine(Command):
+    """Change a machine's names, user data, details and marks."""
+
+    id: Ref
+    name: str | None = None
+    displayname: str | None = None
+    displayvm: bool | None = None
+    group: str | None = None
+    haenable: bool | None = None
+    isdynamicallyscalable: bool | None = None
+    ostypeid: Ref | None = None
+    userdata: str | None = None
+    details: dict[str, str] = {}
+    cleanupdetails: bool = False
+
+    def check(self) -> None:
+        """Check name and user data."""
+        if self.name is not None:
+            model.host_name("name", self.name)
+        if self.userdata:
+            self.userdata = model.user_data(self.userdata)
+        if self.cleanupdetails and self.details:
+            raise InvalidParameter("parameters details and cleanupdetails exclude each other")
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change the row; the routers learn of a new name or new user data."""
+        row: Row[Any] = self.id
+        if row.state in (model.DESTROYED, model.EXPUNGING):
+            raise InvalidParameter(f"virtual machine {row.name} is {row.state} and cannot be changed")
+        networks = networks_of(call, row)
+        changes = self._changes(row)
+        if "name" in changes:
+            ordering.free_name(call.db, changes["name"], networks, parameter="name", but=row.id)
+        if changes:
+            database.change(call.db, machine, row.id, **changes, updated=database.now())
+        if {"name", "user_data"} & set(changes):
+            for network_id in networks:
+                network_nics.desire_router(call.db, network_id)
+        call.describe(
+            f"updated virtual machine {row.display_name or row.name}",
+            owner=row,
+            resource=("VirtualMachine", row.uuid),
+        )
+        return view(call, row.id)
+
+    def _changes(self, row: Row[Any]) -> dict[str, Any]:
+        wanted: dict[str, Any] = {
+            "name": self.name,
+            "display_name": self.displayname,
+            "display": self.displayvm,
+            "group_name": self.group,
+            "ha_enabled": self.haenable,
+            "dynamic_scaling": self.isdynamicallyscalable,
+            "os_type_id": self.ostypeid.id if self.ostypeid is not None else None,
+            "user_data": self.userdata,
+        }
+        changes = {column: value for column, value in wanted.items() if value is not None}
+        if self.haenable:
+            raise InvalidParameter("parameter haenable=true is not supported by this server yet; leave it out")
+        if self.details or self.cleanupdetails:
+            if row.state not in (model.STOPPED, model.ERROR):
+                raise InvalidParameter(f"virtual machine {row.name} is {row.state}; stop it to change its details")
+            sized = [key for key in self.details if key.lower() in ("cpunumber", "cpuspeed", "memory")]
+            if sized:
+                raise InvalidParameter(f"parameter details: {', '.join(sized)} cannot be changed in this way")
+            changes["details"] = self.details
+        return changes

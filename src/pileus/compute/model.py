@@ -1,0 +1,133 @@
+"""Pure rules of machines: states, names, user data, sizes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pileus.core.errors import InvalidParameter
+
+RUNNING, STOPPED, STARTING, STOPPING = "Running", "Stopped", "Starting", "Stopping"
+DESTROYED, EXPUNGING, ERROR = "Destroyed", "Expunging", "Error"
+STATES = (
+    RUNNING,
+    STOPPED,
+    STARTING,
+    STOPPING,
+    "Migrating",
+    DESTROYED,
+    EXPUNGING,
+    ERROR,
+    "Unknown",
+    "Shutdown",
+)
+ON_HOST = (STARTING, RUNNING, STOPPING)
+"""States in which a machine holds room on a host."""
+
+GIB = 1 << 30
+MOST_USER_DATA = 1 << 20  # characters of base64
+MOST_DATA_DISKS = 8
+
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+_SIZE_KEYS = {"cpunumber": "cpus", "cpuspeed": "cpu_mhz", "memory": "memory_mib"}
+_LABELS = {"cpus": "cpuNumber", "cpu_mhz": "cpuSpeed", "memory_mib": "memory"}
+
+
+class Size(msgspec.Struct, frozen=True):
+    """What a machine computes with."""
+
+    cpus: int
+    cpu_mhz: int  # of one core
+    memory_mib: int
+
+    @property
+    def cpu(self) -> int:
+        """Return the MHz of all cores."""
+        return self.cpus * self.cpu_mhz
+
+
+def host_name(parameter: str, name: str) -> str:
+    """Return a machine's name when it can be a host name (RFC 1123, and no digit first)."""
+    if not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            f"parameter {parameter} must be a host name: 1 to 63 letters, digits and hyphens, a letter first and no "
+            f"hyphen last, not {name[:70]!r}"
+        )
+    return name
+
+
+def mac_address(value: str) -> str:
+    """Return a unicast MAC address in lower case."""
+    text = value.strip().lower().replace("-", ":")
+    if not _MAC.fullmatch(text) or int(text[:2], 16) & 1:
+        raise InvalidParameter(
+            f"parameter macaddress must be the address of one interface, such as 02:00:4c:00:00:01, not {value[:60]!r}"
+        )
+    return text
+
+
+def user_data(value: str) -> str:
+    """Return user data (base64) when it can be decoded."""
+    text = re.sub(r"\s", "", value)
+    if len(text) > MOST_USER_DATA:
+        raise InvalidParameter(f"parameter userdata may be at most {MOST_USER_DATA} characters long in base64")
+    try:
+        base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidParameter("parameter userdata must be base64") from None
+    return text + "=" * (-len(text) % 4)
+
+
+def size(offering: Any, details: Mapping[str, str]) -> tuple[Size, dict[str, str]]:
+    """Return the machine's size by its service offering and details, and the details that are left.
+
+    Details ``cpuNumber``, ``cpuSpeed`` and ``memory`` fill in what the offering leaves open, within its limits.
+    """
+    chosen: dict[str, int] = {}
+    rest: dict[str, str] = {}
+    for key, value in details.items():
+        column = _SIZE_KEYS.get(key.lower())
+        if column is None:
+            rest[key] = value
+            continue
+        if getattr(offering, column) is not None:
+            raise InvalidParameter(
+                f"parameter details: the service offering {offering.name} sets {key} itself; leave it out"
+            )
+        chosen[column] = _whole(key, value)
+    values: dict[str, int] = {}
+    for column, label in _LABELS.items():
+        fixed = getattr(offering, column)
+        if fixed is None and column not in chosen:
+            raise InvalidParameter(
+                f"parameter details: the service offering {offering.name} leaves {label} open, so "
+                f"details[0].{label} is needed"
+            )
+        values[column] = fixed if fixed is not None else chosen[column]
+    _within(offering, chosen)
+    return Size(**values), rest
+
+
+def _whole(key: str, value: str) -> int:
+    if not value.strip().isascii() or not value.strip().isdigit() or not 0 < int(value) < 1 << 31:
+        raise InvalidParameter(f"parameter details: {key} must be a whole number above 0, not {value[:40]!r}")
+    return int(value)
+
+
+def _within(offering: Any, chosen: Mapping[str, int]) -> None:
+    limits: Mapping[str, Any] = offering.limits or {}
+    for column, low, high in (("cpus", "mincpunumber", "maxcpunumber"), ("memory_mib", "minmemory", "maxmemory")):
+        if column not in chosen:
+            continue
+        least, most = limits.get(low), limits.get(high)
+        if (least is not None and chosen[column] < int(least)) or (most is not None and chosen[column] > int(most)):
+            raise InvalidParameter(
+                f"parameter details: {_LABELS[column]} must be between {least or 1} and {most or 'any number'} with "
+                f"the service offering {offering.name}"
+            )

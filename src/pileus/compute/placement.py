@@ -1,0 +1,218 @@
+"""Placing machines: a cached snapshot for the plan, and the truth in guarded updates of host and pool rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pileus.core.jobs.prepared import Prepared
+from pileus.infrastructure.tables import cluster, host, pod
+from pileus.scheduling.model import Host, Place, Plan, Pool, Refusal, Request, Snapshot, unpack_tags
+from pileus.scheduling.planner import plan
+from pileus.storage.tables import storage_pool
+
+LEAST_AGE = 0.2
+_SHARE = 20
+"""A snapshot is used so many times longer than it took to load, at least LEAST_AGE seconds: a large cloud's costs no
+more than a twentieth of a core."""
+
+_ENABLED = "Enabled"
+
+_take_host = Prepared(
+    "UPDATE host SET used_cpu_mhz = used_cpu_mhz + :cpu, used_memory_mib = used_memory_mib + :memory"
+    " WHERE id = :host AND state = 'Up' AND resource_state = 'Enabled' AND removed IS NULL"
+    " AND used_cpu_mhz + :cpu <= cpus * cpu_mhz * (SELECT cpu_overcommit FROM cluster WHERE id = host.cluster_id)"
+    " AND used_memory_mib + :memory <= memory_mib * (SELECT memory_overcommit FROM cluster WHERE id = host.cluster_id)"
+)
+_give_host = Prepared(
+    "UPDATE host SET used_cpu_mhz = used_cpu_mhz - :cpu, used_memory_mib = used_memory_mib - :memory WHERE id = :host"
+)
+_take_pool = Prepared(
+    "UPDATE storage_pool SET allocated = allocated + :size"
+    " WHERE id = :pool AND state = 'Up' AND removed IS NULL AND allocated + :size <= capacity * overprovision"
+)
+_give_pool = Prepared("UPDATE storage_pool SET allocated = allocated - :size WHERE id = :pool")
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """A place that is taken: host with its pod and cluster, and the pool of each disk of the request."""
+
+    host_id: int
+    pod_id: int
+    cluster_id: int
+    pool_ids: tuple[int, ...]
+
+
+class Placement:
+    """The places of one database, as this process knows them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._until = 0.0
+
+    def reserve(self, db: Connection, request: Request) -> Reserved | Refusal:
+        """Take room for a machine in this transaction, or say why there is none (by the newest state of things)."""
+        with self._lock:
+            fresh = self._refresh(db, force=False)
+            while True:
+                snapshot = self._snapshot
+                assert snapshot is not None  # noqa: S101 (refreshed above)
+                planned = plan(snapshot, request)
+                if isinstance(planned, Plan):
+                    for place in planned.places:
+                        if self._take(db, snapshot, place, request):
+                            return _reserved(snapshot, place)
+                if fresh:
+                    return planned if isinstance(planned, Refusal) else Refusal(0, ())
+                fresh = self._refresh(db, force=True)
+
+    def _refresh(self, db: Connection, *, force: bool) -> bool:
+        """Load a snapshot when the one we have is too old; tell whether it was loaded just now."""
+        begun = time.monotonic()
+        if self._snapshot is not None and begun < self._until and not force:
+            return False
+        self._snapshot = load(db)
+        took = time.monotonic() - begun
+        self._until = begun + took + max(LEAST_AGE, _SHARE * took)
+        return True
+
+    def _take(self, db: Connection, snapshot: Snapshot, place: Place, request: Request) -> bool:
+        """Take a place by guarded updates; all of it or nothing."""
+        target = snapshot.hosts[place.host_id]
+        wanted: dict[int, int] = {}
+        for disk, pool_id in zip(request.disks, place.pool_ids, strict=True):
+            if disk.pool_id is None:
+                wanted[pool_id] = wanted.get(pool_id, 0) + disk.size
+        if not take_host(db, place.host_id, request.cpu, request.memory):
+            target.used_memory = target.memory_limit  # full, or no longer up: not again from this snapshot
+            return False
+        taken: list[int] = []
+        for pool_id, size in sorted(wanted.items()):
+            if not take_pool(db, pool_id, size):
+                pool = snapshot.pools[pool_id]
+                pool.allocated = pool.limit
+                for other in taken:
+                    give_pool(db, other, wanted[other])
+                give_host(db, place.host_id, request.cpu, request.memory)
+                return False
+            taken.append(pool_id)
+        target.used_cpu += request.cpu
+        target.used_memory += request.memory
+        for pool_id, size in wanted.items():
+            snapshot.pools[pool_id].allocated += size
+        return True
+
+
+def _reserved(snapshot: Snapshot, place: Place) -> Reserved:
+    found = snapshot.hosts[place.host_id]
+    return Reserved(found.id, found.pod_id, found.cluster_id, place.pool_ids)
+
+
+_placements: weakref.WeakKeyDictionary[Any, Placement] = weakref.WeakKeyDictionary()
+
+
+def of(db: Connection) -> Placement:
+    """Return the placement of the connection's database."""
+    found = _placements.get(db.engine)
+    if found is None:
+        found = _placements.setdefault(db.engine, Placement())
+    return found
+
+
+def take_host(db: Connection, host_id: int, cpu: int, memory: int) -> bool:
+    """Take MHz and MiB of a host that is up, where it has them; tell whether it had."""
+    return _take_host(db, host=host_id, cpu=cpu, memory=memory).rowcount == 1
+
+
+def give_host(db: Connection, host_id: int, cpu: int, memory: int) -> None:
+    """Give MHz and MiB of a host back."""
+    _give_host(db, host=host_id, cpu=cpu, memory=memory)
+
+
+def take_pool(db: Connection, pool_id: int, size: int) -> bool:
+    """Take bytes of a pool, where it has them; tell whether it had."""
+    return _take_pool(db, pool=pool_id, size=size).rowcount == 1
+
+
+def give_pool(db: Connection, pool_id: int, size: int) -> None:
+    """Give bytes of a pool back."""
+    _give_pool(db, pool=pool_id, size=size)
+
+
+_HOSTS = (
+    sa.select(
+        host.c.id,
+        host.c.name,
+        host.c.zone_id,
+        host.c.pod_id,
+        host.c.cluster_id,
+        host.c.hypervisor,
+        host.c.state,
+        host.c.resource_state,
+        host.c.cpus,
+        host.c.cpu_mhz,
+        host.c.memory_mib,
+        host.c.used_cpu_mhz,
+        host.c.used_memory_mib,
+        host.c.tags,
+        cluster.c.cpu_overcommit,
+        cluster.c.memory_overcommit,
+        sa.and_(cluster.c.allocation_state == _ENABLED, pod.c.allocation_state == _ENABLED).label("enabled"),
+    )
+    .select_from(host.join(cluster, cluster.c.id == host.c.cluster_id).join(pod, pod.c.id == host.c.pod_id))
+    .where(host.c.removed.is_(None))
+)
+_POOLS = sa.select(storage_pool).where(storage_pool.c.removed.is_(None))
+
+
+def load(db: Connection) -> Snapshot:
+    """Load all hosts and pools."""
+    hosts = [
+        Host(
+            id=row.id,
+            name=row.name,
+            zone_id=row.zone_id,
+            pod_id=row.pod_id,
+            cluster_id=row.cluster_id,
+            hypervisor=row.hypervisor,
+            state=row.state,
+            resource_state=row.resource_state,
+            enabled=bool(row.enabled),
+            cpus=row.cpus,
+            cpu_mhz=row.cpu_mhz,
+            cpu_limit=int(row.cpus * row.cpu_mhz * row.cpu_overcommit),
+            memory_limit=int(row.memory_mib * row.memory_overcommit),
+            used_cpu=row.used_cpu_mhz,
+            used_memory=row.used_memory_mib,
+            tags=unpack_tags(row.tags),
+        )
+        for row in db.execute(_HOSTS)
+    ]
+    return Snapshot(hosts, _pools(db.execute(_POOLS).all()))
+
+
+def _pools(rows: Sequence[Any]) -> list[Pool]:
+    return [
+        Pool(
+            id=row.id,
+            name=row.name,
+            zone_id=row.zone_id,
+            cluster_id=row.cluster_id,
+            host_id=row.host_id,
+            scope=row.scope,
+            up=row.state == "Up",
+            limit=int(row.capacity * row.overprovision),
+            allocated=row.allocated,
+            hypervisor=row.hypervisor,
+            tags=unpack_tags(row.tags),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,46 @@
+"""Compute's part of the server: its kinds of object, commands and jobs, and what it tells the slices before it."""
+
+from __future__ import annotations
+
+import importlib
+
+from sqlalchemy import Connection
+
+from pileus.compute import entities
+
+_MODULES = (
+    "commands.service_offerings",
+    "commands.deploy",
+    "commands.machines",
+    "commands.lists",
+    "workflows",
+    "stopping",
+    "expunging",
+)
+
+
+def load() -> None:
+    """Register everything."""
+    from pileus.compute import cleanup, guests, reports, views
+    from pileus.identity import cleanup as accounts
+    from pileus.infrastructure import hosts
+    from pileus.infrastructure import reports as intake
+    from pileus.network.guests import register_guest_provider
+    from pileus.storage.volumes import describe_machines
+
+    entities.register()
+    for name in _MODULES:
+        importlib.import_module(f"pileus.compute.{name}")
+    describe_machines(views.of_volumes)
+    register_guest_provider(guests.hosts)
+    intake.observe(reports.observe)
+    hosts.on_forced_removal(reports.host_removed)
+    accounts.register(10, cleanup.machines)
+    accounts.register(30, cleanup.volumes)
+
+
+def seed(db: Connection) -> None:
+    """Write the service offerings of a new cloud."""
+    from pileus.compute.seed import offerings
+
+    offerings(db)

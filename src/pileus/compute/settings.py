@@ -1,0 +1,25 @@
+"""Settings of compute, under CloudStack's names."""
+
+from __future__ import annotations
+
+from pileus.core.settings import declare
+
+EXPUNGE_DELAY = declare(
+    "expunge.delay", int, 86_400, "seconds that a destroyed machine can still be recovered", minimum=0
+)
+EXPUNGE_INTERVAL = declare(
+    "expunge.interval", int, 86_400, "seconds between the searches for machines to expunge", minimum=1
+)
+PASSWORD_LENGTH = declare("vm.password.length", int, 12, "characters of generated passwords", minimum=6, maximum=64)
+FORCE_STOP = declare("vm.destroy.forcestop", bool, False, "power machines off at once when they are destroyed")
+STOP_SECONDS = declare(
+    "vm.stop.timeout", int, 30, "seconds that a guest has to shut down before its power is cut", minimum=1, maximum=600
+)
+VIEW_DESTROYED = declare("allow.user.view.destroyed.vm", bool, False, "users see machines that they have destroyed")
+USER_EXPUNGE = declare("allow.user.expunge.recover.vm", bool, False, "users may expunge and recover their machines")
+DEPLOY_TRIES = declare(
+    "vm.deploy.tries", int, 5, "hosts that are tried for a machine before it fails", minimum=1, maximum=20
+)
+DISK_LEAST = declare("custom.diskoffering.size.min", int, 1, "GiB that a disk of custom size has at least", minimum=1)
+DISK_MOST = declare("custom.diskoffering.size.max", int, 1024, "GiB that a disk of custom size has at most", minimum=1)
+MOST_VOLUME = declare("storage.max.volume.size", int, 2000, "GiB that any volume has at most", minimum=1)

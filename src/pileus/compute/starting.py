@@ -1,0 +1,260 @@
+"""Bringing a machine up: the step that reserves its place, and everything that the host must be told.
+
+The reserving step does all reading at once, so that a start costs few transactions: what it returns is recorded, and
+the operations are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import Row
+
+from pileus.compute import addressing, model, placement
+from pileus.compute.tables import machine, service_offering
+from pileus.core import database
+from pileus.core.errors import ConcurrentChange, InsufficientCapacity, InvalidParameter
+from pileus.core.listing import related
+from pileus.images.tables import template, template_copy
+from pileus.infrastructure.tables import host
+from pileus.network import nics, segments
+from pileus.network.tables import nic, router
+from pileus.scheduling.model import Disk, Refusal, Request, unpack_tags
+from pileus.storage import specs
+from pileus.storage.tables import disk_offering, storage_pool, volume
+from pileus.storage.volumes import ALLOCATED, CREATING, READY
+from pileus.wire import machines as wire
+
+
+class Where(msgspec.Struct, frozen=True):
+    """Where the caller (or the last failure) wants the machine to be, or not."""
+
+    pod: int | None = None
+    cluster: int | None = None
+    host: int | None = None
+    avoid: tuple[int, ...] = ()
+
+
+class Create(msgspec.Struct, frozen=True):
+    """A volume that has to be made before the machine starts."""
+
+    id: int
+    uuid: str
+    size: int
+    pool: int
+    arguments: dict[str, Any]
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A reserved place, and all that is needed to start the machine there."""
+
+    host: int
+    spec: dict[str, Any]  # MachineSpec; the paths of volumes to be made are still empty, the VNC password encrypted
+    create: list[Create]
+    routers: list[int]
+    members: list[int]  # memberships of segments whose hosts must learn of this one
+    former: int | None  # the host that still knows the machine from an earlier run
+
+
+def reserve(db: Connection, machine_id: int, where: Where, *, generation: int, admin: bool) -> Placed:
+    """Take a place for the machine and its volumes, and gather what its host must know."""
+    row = database.one(db, machine, machine_id)
+    if row.state not in (model.STOPPED, model.STARTING):
+        raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a stopped one can be started")
+    offering = database.one(db, service_offering, row.service_offering_id)
+    volumes = db.execute(
+        sa.select(volume)
+        .where(volume.c.machine_id == machine_id, volume.c.removed.is_(None))
+        .order_by(volume.c.device_id)
+    ).all()
+    found = placement.of(db).reserve(db, _request(db, row, offering, volumes, where))
+    if isinstance(found, Refusal):
+        raise InsufficientCapacity(refusal_text(found, admin=admin))
+    return _take(db, row, volumes, found, generation)
+
+
+def refusal_text(refusal: Refusal, *, admin: bool) -> str:
+    """Return why a machine has no place: filter by filter for admins, one plain sentence for others."""
+    if admin:
+        return f"Unable to find a place for the machine: {refusal.detail}"
+    return "There is no room for this machine at the moment; try a smaller one, or try again later"
+
+
+def _request(db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequence[Row[Any]], where: Where) -> Request:
+    offerings = related(db, disk_offering, (v.disk_offering_id for v in volumes))
+    disks: list[Disk] = []
+    for each in volumes:
+        by = offerings.get(each.disk_offering_id) if each.disk_offering_id is not None else None
+        tags = by.tags if by is not None else offering.storage_tags
+        kind = by.storage_type if by is not None else offering.storage_type
+        disks.append(Disk(size=each.size, local=kind == "local", tags=unpack_tags(tags), pool_id=_kept_in(each)))
+    return Request(
+        zone_id=row.zone_id,
+        hypervisor=row.hypervisor,
+        cpus=row.cpus,
+        cpu_mhz=row.cpu_mhz,
+        memory=row.memory_mib,
+        disks=tuple(disks),
+        host_tags=unpack_tags(offering.host_tags),
+        pod_id=where.pod,
+        cluster_id=where.cluster,
+        host_id=where.host,
+        preferred_host_id=row.last_host_id,
+        avoid=frozenset(where.avoid),
+    )
+
+
+def _kept_in(row: Row[Any]) -> int | None:
+    """Return the pool in which a volume is already."""
+    return row.pool_id if row.state == READY else None
+
+
+def _take(
+    db: Connection,
+    row: Row[Any],
+    volumes: Sequence[Row[Any]],
+    found: placement.Reserved,
+    generation: int,
+) -> Placed:
+    if not database.change(
+        db,
+        machine,
+        row.id,
+        expect={"state": (model.STOPPED, model.STARTING)},
+        state=model.STARTING,
+        host_id=found.host_id,
+        pod_id=found.pod_id,
+        cluster_id=found.cluster_id,
+        updated=database.now(),
+    ):
+        raise ConcurrentChange(f"virtual machine {row.name} changed its state meanwhile")
+    pools = related(db, storage_pool, found.pool_ids)
+    create, disks = _disks(db, row, volumes, found.host_id, [pools[id_] for id_ in found.pool_ids])
+    plugged = db.execute(
+        sa.select(nic.c.network_id, router.c.id)
+        .join(router, sa.and_(router.c.network_id == nic.c.network_id, router.c.removed.is_(None)), isouter=True)
+        .where(nic.c.machine_id == row.id, nic.c.removed.is_(None))
+    ).all()
+    members = segments.join(db, [each.network_id for each in plugged], found.host_id)
+    spec = wire.MachineSpec(
+        name=row.instance_name,
+        uuid=row.uuid,
+        cpus=row.cpus,
+        cpu_mhz=row.cpu_mhz,
+        memory_mib=row.memory_mib,
+        disks=disks,
+        nics=nics.specs(db, row.id, found.host_id),
+        vnc_password=row.vnc_password or "",
+        title=row.display_name or row.name,
+        generation=generation,
+    )
+    moved = row.last_host_id if row.last_host_id not in (None, found.host_id) else None
+    return Placed(
+        host=found.host_id,
+        spec=msgspec.to_builtins(spec),
+        create=create,
+        routers=sorted({each.id for each in plugged if each.id is not None}),
+        members=members,
+        former=moved,
+    )
+
+
+def _disks(
+    db: Connection, row: Row[Any], volumes: Sequence[Row[Any]], host_id: int, pools: Sequence[Row[Any]]
+) -> tuple[list[Create], list[wire.Disk]]:
+    """Mark the volumes that are to be made, and return them with all disks of the machine."""
+    create: list[Create] = []
+    disks: list[wire.Disk] = []
+    for each, pool in zip(volumes, pools, strict=True):
+        if each.state != READY:
+            made_from = _image(db, row, each.template_id, host_id) if each.template_id is not None else None
+            if not database.change(
+                db, volume, each.id, expect={"state": (ALLOCATED, CREATING)}, state=CREATING, pool_id=pool.id
+            ):
+                raise ConcurrentChange(f"volume {each.name} changed its state meanwhile")
+            arguments = msgspec.to_builtins(specs.volume(each, pool, made_from))
+            create.append(Create(each.id, each.uuid, each.size, pool.id, arguments))
+        disks.append(
+            wire.Disk(
+                volume=each.uuid,
+                pool=pool.uuid,
+                path=each.path,
+                device=each.device_id,
+                format=each.format.lower(),
+            )
+        )
+    return create, disks
+
+
+def _image(db: Connection, row: Row[Any], template_id: int, host_id: int) -> Any:
+    copies = db.execute(
+        sa.select(template_copy).where(template_copy.c.template_id == template_id, template_copy.c.state == "Ready")
+    ).all()
+    here = next((copy for copy in copies if copy.zone_id in (None, row.zone_id)), None)
+    if here is None:
+        raise InvalidParameter(f"the template of virtual machine {row.name} is in no image store of its zone any more")
+    return specs.image(database.one(db, template, template_id), here, addressing.images(db, host_id))
+
+
+def spec_with_paths(placed: Placed, paths: Mapping[str, str], vnc_password: str) -> dict[str, Any]:
+    """Return the MachineSpec once all volumes are there (uuid -> path)."""
+    disks = [{**disk, "path": paths.get(disk["volume"], disk["path"])} for disk in placed.spec["disks"]]
+    return {**placed.spec, "disks": disks, "vnc_password": vnc_password}
+
+
+def started(db: Connection, machine_id: int, paths: Mapping[str, str], sizes: Mapping[str, int | None]) -> None:
+    """Record that the machine runs, with its volumes."""
+    moment = database.now()
+    for uuid, path in paths.items():
+        db.execute(
+            sa.update(volume)
+            .where(volume.c.uuid == uuid, volume.c.state == CREATING)
+            .values(state=READY, path=path, physical_size=sizes.get(uuid), attached=moment)
+        )
+    if not database.change(
+        db,
+        machine,
+        machine_id,
+        expect={"state": model.STARTING},
+        state=model.RUNNING,
+        power_state="PowerOn",
+        power_seen=moment,
+        updated=moment,
+    ):
+        raise ConcurrentChange("the virtual machine changed its state meanwhile")
+
+
+def release(db: Connection, machine_id: int, created: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Give back the room that a machine holds on its host, and that of volumes which were not made after all."""
+    row = database.one(db, machine, machine_id)
+    for each in created:
+        if database.change(
+            db, volume, each["id"], expect={"state": CREATING, "pool_id": each["pool"]}, state=ALLOCATED, pool_id=None
+        ):
+            placement.give_pool(db, each["pool"], each["size"])
+    if row.host_id is not None:
+        leave_host(db, row)
+
+
+def leave_host(db: Connection, row: Row[Any], **changes: Any) -> bool:
+    """Take the machine off its host's account, once; tell whether it was on it."""
+    left = database.change(
+        db, machine, row.id, expect={"host_id": row.host_id}, host_id=None, pod_id=None, cluster_id=None, **changes
+    )
+    if left:
+        placement.give_host(db, row.host_id, row.cpus * row.cpu_mhz, row.memory_mib)
+        networks = db.execute(sa.select(nic.c.network_id).where(nic.c.machine_id == row.id, nic.c.removed.is_(None)))
+        segments.review(db, networks.scalars().all(), row.host_id)
+    return left
+
+
+def host_up(db: Connection, host_id: int) -> str:
+    """Return "" when the host takes operations, else why not."""
+    row = database.get(db, host, host_id)
+    if row is None or row.removed is not None:
+        return "is gone"
+    return "" if row.state == "Up" else f"is {row.state}"
