@@ -20,9 +20,9 @@ import structlog
 
 from pileus.core.database import Database
 from pileus.core.jobs import Engine, tables
+from pileus.wire.operations import Failure
 from tests.jobs import flows
 from tests.jobs.world import Channel, start
-from pileus.wire.operations import Failure
 
 
 def run(request: dict[str, Any], out: int) -> None:

@@ -77,7 +77,9 @@ def test_one_key_one_job_with_four_servers(cluster: Database, serve: Serve) -> N
 def test_a_killed_server_is_taken_over_under_load(cluster: Database, serve: Serve) -> None:
     victim = serve("victim", 0.05)
     serve("survivor", 0.05)
-    jobs = [start(cluster, flows.plain, key=f"k{n}", name=str(n), fail="no room" if n % 5 == 0 else "") for n in range(150)]
+    jobs = [
+        start(cluster, flows.plain, key=f"k{n}", name=str(n), fail="no room" if n % 5 == 0 else "") for n in range(150)
+    ]
     jobs += [start(cluster, flows.converging, object_id=n % 7) for n in range(50)]
     until(lambda: len(effects(cluster)) > 60, 30)
     victim.kill()

@@ -79,9 +79,7 @@ def test_a_failure_is_tried_again_and_then_told(database: Database, engine: Star
     assert _row(database, 1).error is None
 
 
-def test_a_failure_that_cannot_be_helped_is_told_at_once(
-    database: Database, engine: Start, channel: Channel
-) -> None:
+def test_a_failure_that_cannot_be_helped_is_told_at_once(database: Database, engine: Start, channel: Channel) -> None:
     channel.failing[2, "router.apply"] = BAD
     engine()
     (row,) = wait(database, start(database, flows.converging, object_id=1))
@@ -92,9 +90,7 @@ def test_a_failure_that_cannot_be_helped_is_told_at_once(
     assert row.state == "done"
 
 
-def test_a_failed_rendering_is_a_failure(
-    database: Database, engine: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_rendering_is_a_failure(database: Database, engine: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise ValueError("no such network")
 
@@ -105,9 +101,7 @@ def test_a_failed_rendering_is_a_failure(
     assert "see the log" in row.result["errortext"]
 
 
-def test_a_failed_applied_is_a_failure(
-    database: Database, engine: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_applied_is_a_failure(database: Database, engine: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise ValueError("no such column")
 

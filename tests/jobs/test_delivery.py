@@ -45,9 +45,7 @@ def test_a_lost_operation_is_delivered_anew(database: Database, engine: Start, c
     assert [o.id.removeprefix(submission.uuid) for o in channel.seen] == ["/go", "/go#2", "/go#3"]
 
 
-def test_an_operation_that_is_lost_again_and_again_fails(
-    database: Database, engine: Start, channel: Channel
-) -> None:
+def test_an_operation_that_is_lost_again_and_again_fails(database: Database, engine: Start, channel: Channel) -> None:
     channel.lost["on"] = 99
     engine()
     (row,) = wait(database, start(database, flows.one_call, kind="on", undone=True))

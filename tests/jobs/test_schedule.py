@@ -34,9 +34,7 @@ def beats() -> Iterator[list[Any]]:
     del registry.periodics["test.beat"]
 
 
-def test_periodic_work_runs_once_per_period_in_the_cluster(
-    database: Database, engine: Start, beats: list[Any]
-) -> None:
+def test_periodic_work_runs_once_per_period_in_the_cluster(database: Database, engine: Start, beats: list[Any]) -> None:
     for name in ("one", "two", "three"):
         engine(server=name, services=name)
     time.sleep(1.6)

@@ -71,9 +71,7 @@ def test_a_hosts_failure_is_the_jobs_text(database: Database, engine: Start, cha
     assert operations(database) == []  # a host that says it failed has nothing to take back
 
 
-def test_several_calls_wait_together_and_keep_their_order(
-    database: Database, engine: Start, channel: Channel
-) -> None:
+def test_several_calls_wait_together_and_keep_their_order(database: Database, engine: Start, channel: Channel) -> None:
     channel.failing[3, "on"] = BAD
     channel.delay["on"] = 0.1
     engine()

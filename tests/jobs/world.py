@@ -112,9 +112,7 @@ class Channel:
                 sa.update(held).where(held.c.operation == operation.id).values(times=held.c.times + 1)
             ).rowcount
             if not found:
-                db.execute(
-                    sa.insert(held).values(operation=operation.id, host=host, kind=operation.kind, times=1)
-                )
+                db.execute(sa.insert(held).values(operation=operation.id, host=host, kind=operation.kind, times=1))
 
     async def abort(self, host: int, operation_id: str) -> None:
         """Take note."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from pileus.core.database import now
-from pileus.core.jobs import convergence, schedule, sql
+from pileus.core.jobs import convergence, registry, retention, schedule, sql
 from pileus.core.jobs.courier import Courier
 from pileus.core.jobs.membership import Membership
 from pileus.core.jobs.pool import Pool
@@ -25,12 +27,13 @@ POLL = 1.0
 class Clock:
     """One thread that looks after time."""
 
-    def __init__(self, runtime: Runtime, membership: Membership, courier: Courier) -> None:
+    def __init__(self, runtime: Runtime, membership: Membership, courier: Courier, *, keep: float) -> None:
         self._runtime = runtime
         self._membership = membership
         self._courier = courier
         self._periodic = Pool(2, "jobs-periodic")
         self._thread = threading.Thread(target=self._run, name="jobs-clock", daemon=True)
+        self._own = [Periodic("jobs.retention", 3600, lambda _: _sweep(runtime, keep))]
         self._next_beat = 0.0
         self._due: float | None = None
 
@@ -54,7 +57,8 @@ class Clock:
 
     def _enter(self, db: Connection) -> None:
         self._membership.join(db)
-        sql.release_former(db, former=self._membership.name.replace("%", "").replace("_", "") + ":%")
+        prefix = f"{self._membership.name}:"
+        sql.release_former(db, prefix=prefix, length=len(prefix))
         self._membership.refresh(db)
 
     def _run(self) -> None:
@@ -122,7 +126,8 @@ class Clock:
 
         self._runtime.transact(work)
         for key in keys:
-            self._runtime.transact(lambda db, key=key: sql.promote_stranded(db, key=key))
+            with suppress(IntegrityError):  # another server was quicker
+                self._runtime.transact(lambda db, key=key: sql.promote_stranded(db, key=key))
         self._runtime.signals.all()
 
     def _wake(self) -> None:
@@ -142,11 +147,11 @@ class Clock:
 
     def _schedule(self) -> None:
         """Start periodic work that is this server's to do."""
-        due, soonest = schedule.take_due(self._runtime.database, self._runtime.owner)
+        works = [*self._own, *registry.periodics.values()]
+        due, soonest = schedule.take_due(self._runtime.database, self._runtime.owner, works)
         for work in due:
             self._periodic.submit(self._running(work))
-        if soonest is not None:
-            self._due = soonest if self._due is None else min(self._due, soonest)
+        self._due = soonest if self._due is None else min(self._due, soonest)
 
     def _running(self, work: Periodic) -> Callable[[], None]:
         def run() -> None:
@@ -156,3 +161,8 @@ class Clock:
                 log.exception("periodic work failed; the next period tries again", work=work.name)
 
         return run
+
+
+def _sweep(runtime: Runtime, keep: float) -> None:
+    count = retention.sweep(runtime.database, keep)
+    log.info("old jobs were deleted", count=count)

@@ -38,7 +38,9 @@ _wait = Prepared(
     "INSERT INTO convergence_waiter (job_id, step, position, kind, object_id, generation, deadline)"
     " VALUES (:job, :step, :position, :kind, :object, :generation, :deadline)"
 )
-_PICK = "UPDATE convergence SET in_flight = desired, owner = :owner WHERE {} RETURNING kind, object_id, attempt, in_flight"
+_PICK = (
+    "UPDATE convergence SET in_flight = desired, owner = :owner WHERE {} RETURNING kind, object_id, attempt, in_flight"
+)
 _DUE = "in_flight IS NULL AND applied < desired AND next_try <= :now ORDER BY next_try LIMIT :count"
 _pick = Prepared(
     _PICK.format(f"(kind, object_id) IN (SELECT kind, object_id FROM convergence WHERE {_DUE})"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pileus.core.database import Database
+from pileus.core.jobs import retention
 from pileus.core.jobs import signals as wakeups
 from pileus.core.jobs.clock import Clock
 from pileus.core.jobs.courier import Courier
@@ -24,7 +25,8 @@ class Engine:
 
     ``server``: the server's stable name, unique among servers (one that starts again takes up at once what it held).
     ``per_host``: operations in flight to a host at most.  ``lease``: seconds after which a silent server's jobs are
-    taken over.  ``probe`` is called with the name of each point at which a process can die, in tests.
+    taken over.  ``keep``: seconds for which jobs are kept after their end.  ``loop``: runs the deliveries, in a thread
+    that must not be the one that calls ``stop``.  ``probe`` is called, in tests, wherever a process can die.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Engine:
         lease: float = 10,
         per_host: int = 16,
         undo_tries: int = 8,
+        keep: float = retention.KEEP_SECONDS,
         loop: asyncio.AbstractEventLoop | None = None,
         probe: Callable[[str], None] | None = None,
     ) -> None:
@@ -59,7 +62,7 @@ class Engine:
         )
         self._courier = Courier(self._runtime, channel, per_host=per_host, loop=loop)
         self._runtime.courier = self._courier
-        self._clock = Clock(self._runtime, self.membership, self._courier)
+        self._clock = Clock(self._runtime, self.membership, self._courier, keep=keep)
         self._workers = Workers(self._runtime, workers)
         self._listener: Any = None
         if not database.sqlite:

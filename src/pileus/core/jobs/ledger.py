@@ -113,5 +113,5 @@ class Ledger:
 
 
 def _unknown(error: str) -> bool:
-    failure = outcome(error).failure
-    return failure is not None and failure.code in UNKNOWN
+    recorded = outcome(error)  # (a failed child has undone itself, whatever the cause)
+    return recorded.sort == "operation" and recorded.failure is not None and recorded.failure.code in UNKNOWN

@@ -6,7 +6,6 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core.database import Database, now
-from pileus.core.jobs import registry
 from pileus.core.jobs.prepared import Prepared
 from pileus.core.jobs.registry import Periodic
 
@@ -19,14 +18,12 @@ _take = Prepared(
 )
 
 
-def take_due(database: Database, owner: str) -> tuple[list[Periodic], float | None]:
+def take_due(database: Database, owner: str, works: list[Periodic]) -> tuple[list[Periodic], float]:
     """Return the work that is this server's to do now, and when to look again."""
-    if not registry.periodics:
-        return [], None
     with database.read() as db:
         next_runs: dict[str, float] = {row[0]: row[1] for row in _rows(db)}
     moment = now()
-    due = [work for work in registry.periodics.values() if next_runs.get(work.name, 0) <= moment]
+    due = [work for work in works if next_runs.get(work.name, 0) <= moment]
     if due:
         with database.write() as db:
             taken = [work for work in due if _taken(db, work, owner, moment)]
@@ -34,8 +31,7 @@ def take_due(database: Database, owner: str) -> tuple[list[Periodic], float | No
         taken = []
     for work in due:
         next_runs[work.name] = moment + work.every
-    coming = [next_runs[name] for name in registry.periodics]
-    return taken, min(coming)
+    return taken, min(next_runs[work.name] for work in works)
 
 
 def _taken(db: Connection, work: Periodic, owner: str, moment: float) -> bool:

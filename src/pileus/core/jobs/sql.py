@@ -122,7 +122,8 @@ give_back_one = Prepared(
     " AND attempt = :attempt AND state = 'running'"
 )
 release_former = Prepared(
-    "UPDATE job SET state = 'ready', owner = NULL, lease_until = NULL WHERE state = 'running' AND owner LIKE :former"
+    "UPDATE job SET state = 'ready', owner = NULL, lease_until = NULL WHERE state = 'running'"
+    " AND substr(owner, 1, CAST(:length AS INTEGER)) = :prefix"
 )
 hold_state = Prepared("SELECT owner, attempt, state, cancel_requested FROM job WHERE id = :job")
 progress = Prepared(
@@ -132,7 +133,7 @@ renew = Prepared("UPDATE job SET lease_until = :lease WHERE owner = :owner AND s
 
 promote = Prepared(
     "UPDATE job SET state = 'ready' WHERE id = (SELECT id FROM job WHERE key = :key AND state = 'queued'"
-    " ORDER BY id LIMIT 1)"
+    " ORDER BY id LIMIT 1) AND state = 'queued'"
 )
 stranded = Prepared(
     "SELECT DISTINCT q.key FROM job q WHERE q.state = 'queued' AND NOT EXISTS"
@@ -140,7 +141,7 @@ stranded = Prepared(
 )
 promote_stranded = Prepared(
     "UPDATE job SET state = 'ready' WHERE id = (SELECT id FROM job WHERE key = :key AND state = 'queued'"
-    " ORDER BY id LIMIT 1) AND NOT EXISTS (SELECT 1 FROM job a WHERE a.key = :key"
+    " ORDER BY id LIMIT 1) AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM job a WHERE a.key = :key"
     " AND a.state IN ('ready', 'running', 'waiting'))"
 )
 wake_one = Prepared(
