@@ -45,7 +45,7 @@ test-all:  ## Run every test
 
 bench:  ## Print the figures that the project promises, beside their bars
 	@scripts/bootstrap run test
-	@code=0; for script in bench/*.py; do echo "== $$script"; .venv/bin/python "$$script" || code=1; done; exit $$code
+	@code=0; for script in bench/[!_]*.py; do echo "== $$script"; .venv/bin/python "$$script" || code=1; done; exit $$code
 
 check: bootstrap  ## Check style, types and the rules between modules
 	.venv/bin/ruff check
