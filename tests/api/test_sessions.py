@@ -1,0 +1,175 @@
+"""Signing in with a password: cookies, the session key in two places, throttling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from pileus.core.database import now
+from pileus.identity.sessions import sweep
+from pileus.identity.tables import account, session, user
+from tests.support.cloud import PASSWORD, Cloud
+
+
+@pytest.fixture
+def browser(cloud: Cloud) -> Cloud:
+    """A cloud whose client keeps no cookies by itself between tests' steps."""
+    cloud.forget_cookies()
+    return cloud
+
+
+def login(cloud: Cloud, username: str, password: str, **more: str) -> httpx.Response:
+    form = {"command": "login", "username": username, "password": password, "response": "json"} | more
+    return cloud.send("POST", data=form)
+
+
+def ask(cloud: Cloud, key: str | None) -> httpx.Response:
+    parameters = {"command": "listUsers", "response": "json"} | ({"sessionkey": key} if key else {})
+    return cloud.send("GET", params=parameters)
+
+
+def signed_in(cloud: Cloud) -> dict[str, Any]:
+    answer = login(cloud, "admin", cloud.password)
+    assert answer.status_code == 200
+    return answer.json()["loginresponse"]
+
+
+def test_login_answers_flat_with_two_cookies(browser: Cloud):
+    answer = login(browser, "admin", browser.password)
+    content = answer.json()["loginresponse"]
+    assert content["username"] == "admin"
+    assert (content["type"], content["timeout"], content["registered"]) == ("1", 1800, "false")
+    assert content["managementserverid"] == browser.services.server
+    cookies = answer.headers.get_list("set-cookie")
+    assert [c.split("=")[0] for c in cookies] == ["JSESSIONID", "sessionkey"]
+    for cookie in cookies:
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+    assert ask(browser, content["sessionkey"]).json()["listusersresponse"]["user"][0]["username"] == "admin"
+
+
+def test_a_get_cannot_sign_in(browser: Cloud):
+    parameters = {"command": "login", "username": "admin", "password": browser.password, "response": "json"}
+    answer = browser.send("GET", params=parameters)
+    assert answer.status_code == 405
+    assert "set-cookie" not in answer.headers
+
+
+def test_the_name_of_the_command_ignores_case(browser: Cloud):
+    form = {"command": "LOGIN", "username": "admin", "password": browser.password, "response": "json"}
+    assert list(browser.send("POST", data=form).json()) == ["loginresponse"]
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_the_session_ends_when_its_key_is_missing_or_wrong(browser: Cloud, key: str | None):
+    good = signed_in(browser)["sessionkey"]
+    assert ask(browser, key).status_code == 401
+    assert ask(browser, good).status_code == 401
+
+
+def test_the_cookie_alone_or_another_cookie_is_not_enough(browser: Cloud):
+    good = signed_in(browser)["sessionkey"]
+    token = browser._http.cookies["JSESSIONID"]
+    browser.forget_cookies()
+    browser._http.cookies.set("JSESSIONID", token)
+    assert ask(browser, good).status_code == 401
+
+
+def test_a_wrong_key_in_both_places_is_not_enough(browser: Cloud):
+    signed_in(browser)
+    token = browser._http.cookies["JSESSIONID"]
+    browser.forget_cookies()
+    browser._http.cookies.set("JSESSIONID", token)
+    browser._http.cookies.set("sessionkey", "guess")
+    assert ask(browser, "guess").status_code == 401
+
+
+def test_logout_ends_the_session(browser: Cloud):
+    content = signed_in(browser)
+    cookies = dict(browser._http.cookies)
+    answer = browser.send("POST", data={"command": "logout", "response": "json"})
+    assert answer.json() == {"logoutresponse": {"description": "success"}}
+    browser._http.cookies.update(cookies)
+    assert ask(browser, content["sessionkey"]).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "more"),
+    [
+        ("admin", "wrong", {}),
+        ("nobody", "wrong", {}),
+        ("admin", "", {}),
+        ("system", "!", {}),
+        ("admin", "", {"domain": "/none/"}),
+    ],
+)
+def test_bad_credentials_are_531_and_all_alike(browser: Cloud, username: str, password: str, more: dict[str, str]):
+    answer = login(browser, username, password or "x", **more)
+    assert answer.status_code == 531
+    body = answer.json()["loginresponse"]
+    assert body["cserrorcode"] == 4290
+    assert "wrong" in body["errortext"]
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("form", ["/tests/", "tests", "/tests", "ROOT/tests"])
+def test_the_domain_is_a_path_with_or_without_slashes(browser: Cloud, form: str):
+    assert browser.user.name == "user"
+    answer = login(browser, "user", PASSWORD, domain=form)
+    assert answer.status_code == (531 if form.startswith("ROOT") else 200)
+
+
+def test_the_domain_may_be_an_id(browser: Cloud):
+    domain = browser.user.account["domainid"]
+    for name in ("domainid", "domainId"):
+        content = login(browser, "user", PASSWORD, **{name: domain}).json()["loginresponse"]
+        assert (content["type"], content["domainid"]) == ("0", domain)
+        assert "managementserverid" not in content
+    assert login(browser, "user", PASSWORD).status_code == 531
+
+
+@pytest.mark.parametrize("table", [user, account])
+def test_who_is_disabled_cannot_sign_in_nor_go_on(browser: Cloud, table: sa.Table):
+    domain = browser.user.account["domainid"]
+    key = login(browser, "user", PASSWORD, domainid=domain).json()["loginresponse"]["sessionkey"]
+    with browser.services.database.write() as db:
+        db.execute(sa.update(table).where(table.c.id > 2).values(state="disabled"))
+    assert login(browser, "user", PASSWORD, domainid=domain).status_code == 531
+    assert ask(browser, key).status_code == 401
+    browser.services.plugins.pop("identity.callers")  # what is remembered for a second
+    assert browser.request("listUsers", browser.user).status_code == 401
+
+
+def test_a_session_slides_and_ends(browser: Cloud):
+    key = signed_in(browser)["sessionkey"]
+    database = browser.services.database
+    with database.write() as db:
+        db.execute(sa.update(session).values(expires=now() + 60))
+    assert ask(browser, key).status_code == 200
+    with database.write() as db:
+        assert db.execute(sa.select(session.c.expires)).scalar_one() > now() + 1700
+        db.execute(sa.update(session).values(expires=now() - 1))
+    assert ask(browser, key).status_code == 401
+    sweep(browser.services)
+    with database.read() as db:
+        assert db.execute(sa.select(sa.func.count()).select_from(session)).scalar_one() == 0
+
+
+def test_guessing_is_slowed_down(browser: Cloud):
+    codes = [login(browser, "admin", f"guess {n}").status_code for n in range(6)]
+    assert codes == [531] * 5 + [429]
+    assert login(browser, "admin", browser.password).status_code == 429
+    assert login(browser, "somebody", "else").status_code == 531
+
+
+def test_nothing_secret_is_stored_in_the_clear(browser: Cloud):
+    content = signed_in(browser)
+    token = browser._http.cookies["JSESSIONID"]
+    with browser.services.database.read() as db:
+        rows = repr([db.execute(sa.select(table)).all() for table in (user, session)])
+    for secret in (content["sessionkey"], token, browser.password, browser.root.secretkey):
+        assert secret not in rows
+    assert "$argon2id$" in rows
