@@ -44,6 +44,7 @@ class Journal:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
+        self._db.execute("pragma secure_delete = on")  # what is forgotten is overwritten, too
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:

@@ -56,7 +56,9 @@ class HttpsChannel:
     def __init__(self, context: ssl.SSLContext, connections_per_host: int = 32) -> None:
         self._context = context
         self._limits = httpx.Limits(
-            max_connections=connections_per_host, max_keepalive_connections=4, keepalive_expiry=60
+            max_connections=connections_per_host,
+            max_keepalive_connections=connections_per_host,  # a handshake costs more than the request
+            keepalive_expiry=60,
         )
         self._clients: dict[Address, httpx.AsyncClient] = {}
         self._busy: dict[Address, int] = {}
