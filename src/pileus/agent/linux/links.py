@@ -9,6 +9,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyroute2
@@ -27,20 +28,25 @@ def netlink() -> Generator[Any, None, None]:
         yield ip
 
 
-def find(ip: Any, name: str) -> Any | None:
-    """Return a link's netlink message, or None."""
+def index(name: str) -> int:
+    """Return a link's index; 0 when there is no such link."""
     try:
-        return next(iter(ip.get_links(ifname=name)), None)
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def find(ip: Any, name: str) -> Any | None:
+    """Return a link's netlink message, or None; asked for by its index, as a search by name decodes all links."""
+    number = index(name)
+    if not number:
+        return None
+    try:
+        return ip.link("get", index=number)[0]
     except pyroute2.NetlinkError as error:
         if error.code == errno.ENODEV:
             return None
         raise
-
-
-def index(ip: Any, name: str) -> int:
-    """Return a link's index; 0 when there is no such link."""
-    link = find(ip, name)
-    return int(link["index"]) if link is not None else 0
 
 
 def is_up(link: Any) -> bool:
@@ -93,12 +99,12 @@ def ensure_vxlan(ip: Any, name: str, bridge: str, *, vni: int, local: str, mtu: 
         )
         sysctl.disable_ipv6(name)
         link = find(ip, name)
-    return set_up(ip, link, mtu=mtu, master=index(ip, bridge)) or made
+    return set_up(ip, link, mtu=mtu, master=index(bridge)) or made
 
 
 def ensure_flooding(ip: Any, name: str, peers: Sequence[str]) -> bool:
     """Let frames for everybody go to each peer (head-end replication), and to nobody else."""
-    device = index(ip, name)
+    device = index(name)
     known = {
         entry.get_attr("NDA_DST")
         for entry in ip.get_neighbours(family=socket.AF_BRIDGE, ifindex=device)
@@ -122,7 +128,7 @@ def ensure_vlan(ip: Any, name: str, bridge: str, *, tag: int, parent: str, mtu: 
         ip.link("add", ifname=name, kind="vlan", link=above["index"], vlan_id=tag)
         sysctl.disable_ipv6(name)
         link = find(ip, name)
-    return set_up(ip, link, mtu=mtu, master=index(ip, bridge)) or made
+    return set_up(ip, link, mtu=mtu, master=index(bridge)) or made
 
 
 def ensure_leg(ip: Any, outer: str, bridge: str, *, namespace: str, inner: str, mac: str, mtu: int) -> bool:
@@ -134,12 +140,12 @@ def ensure_leg(ip: Any, outer: str, bridge: str, *, namespace: str, inner: str, 
         ip.link("add", ifname=outer, kind="veth", mtu=mtu, peer=peer)
         sysctl.disable_ipv6(outer)
         link = find(ip, outer)
-    return set_up(ip, link, mtu=mtu, master=index(ip, bridge)) or made
+    return set_up(ip, link, mtu=mtu, master=index(bridge)) or made
 
 
 def delete(ip: Any, name: str) -> bool:
     """Delete a link, if it is there."""
-    found = index(ip, name)
+    found = index(name)
     if found:
         try:
             ip.link("del", index=found)
@@ -151,26 +157,26 @@ def delete(ip: Any, name: str) -> bool:
 
 def ports(ip: Any, bridge: str) -> list[str]:
     """Name what is plugged into a bridge."""
-    master = index(ip, bridge)
-    return [link.get("ifname") for link in ip.get_links() if master and link.get("master") == master]
+    master = index(bridge)
+    return [link.get("ifname") for link in ip.link("dump", master=master)] if master else []
 
 
-def names(ip: Any) -> list[str]:
+def names() -> list[str]:
     """Name all links."""
-    return [link.get("ifname") for link in ip.get_links()]
+    return [name for _, name in socket.if_nameindex()]
 
 
 def addresses(ip: Any, name: str) -> set[str]:
     """Return a link's IPv4 addresses with their prefix lengths."""
     return {
         f"{message.get_attr('IFA_LOCAL')}/{message['prefixlen']}"
-        for message in ip.get_addr(family=socket.AF_INET, index=index(ip, name))
+        for message in ip.get_addr(family=socket.AF_INET, index=index(name))
     }
 
 
 def set_addresses(ip: Any, name: str, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Give a link exactly these IPv4 addresses ("10.1.1.1/24"); returns those added and those removed."""
-    device = index(ip, name)
+    device = index(name)
     known = addresses(ip, name)
     removed = sorted(known - set(wanted))
     added = [each for each in wanted if each not in known]
@@ -206,7 +212,7 @@ def default_interface(ip: Any) -> str:
     """Name the interface of the default route; "" when there is none."""
     for route in ip.get_routes(family=socket.AF_INET, table=254):
         if route["dst_len"] == 0 and route.get_attr("RTA_OIF"):
-            return next(iter(ip.get_links(route.get_attr("RTA_OIF")))).get("ifname")
+            return socket.if_indextoname(route.get_attr("RTA_OIF"))
     return ""
 
 
@@ -221,8 +227,11 @@ def set_unreachable(ip: Any, networks: Sequence[str], present: bool) -> None:
                 raise
 
 
-def octets(ip: Any, name: str) -> tuple[int, int]:
+def octets(name: str) -> tuple[int, int]:
     """Return the bytes that a link received and sent; zeros when there is no such link."""
-    link = find(ip, name)
-    statistics = link.get("stats64") if link is not None else None
-    return (statistics["rx_bytes"], statistics["tx_bytes"]) if statistics else (0, 0)
+    for line in Path("/proc/thread-self/net/dev").read_text(encoding="ascii").splitlines():
+        link, _, figures = line.partition(":")
+        if link.strip() == name:
+            columns = figures.split()
+            return int(columns[0]), int(columns[8])
+    return 0, 0

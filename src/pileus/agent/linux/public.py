@@ -123,7 +123,7 @@ def _attach(ip: object, bridge: str, interface: str) -> list[str]:
     if links.addresses(ip, interface):
         message = f"{interface} has addresses of its own, which a bridge port cannot use; move them to another one"
         raise OperationError("interface-in-use", message)
-    return ["public interface"] if links.set_up(ip, link, master=links.index(ip, bridge)) else []
+    return ["public interface"] if links.set_up(ip, link, master=links.index(bridge)) else []
 
 
 def _keep_bridges_apart(context: AgentContext) -> None:

@@ -122,8 +122,7 @@ def is_running(context: AgentContext, spec: RouterSpec) -> bool:
 
 def traffic(context: AgentContext, spec: RouterSpec) -> tuple[int, int]:
     """Return the bytes that came in and went out by the public leg since the router was made."""
-    with links.netlink() as ip:
-        sent_out, came_in = links.octets(ip, names.public_leg(context.prefix, spec.uuid))
+    sent_out, came_in = links.octets(names.public_leg(context.prefix, spec.uuid))
     return came_in, sent_out
 
 
@@ -166,7 +165,7 @@ def _plug(context: AgentContext, spec: RouterSpec, namespace: str, bridge: str) 
     """Run cables from the bridges into the namespace; one whose inner end is lost is made anew."""
     prefix = context.prefix
     public_leg = names.public_leg(prefix, spec.uuid)
-    present = inside(namespace, _link_names)
+    present = inside(namespace, links.names)
     legs = [(names.guest_leg(prefix, spec.uuid), bridge, names.GUEST_LEG, spec.guest.mac, spec.guest.segment.mtu)]
     changes: list[str] = []
     with links.netlink() as ip:
@@ -181,11 +180,6 @@ def _plug(context: AgentContext, spec: RouterSpec, namespace: str, bridge: str) 
             if links.ensure_leg(ip, outer, master, namespace=namespace, inner=inner, mac=mac, mtu=mtu):
                 changes.append(f"leg {inner}")
     return changes
-
-
-def _link_names() -> list[str]:
-    with links.netlink() as ip:
-        return links.names(ip)
 
 
 def _address(spec: RouterSpec) -> list[str]:

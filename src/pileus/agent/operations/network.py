@@ -68,7 +68,7 @@ def teardown(context: AgentContext) -> None:
     router.teardown(context)
     with links.netlink() as ip:
         pattern = names.links_pattern(context.prefix)
-        for name in links.names(ip):
+        for name in links.names():
             if pattern.fullmatch(name):
                 links.delete(ip, name)
     for name in namespaces.named(context.prefix):
