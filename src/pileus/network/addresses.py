@@ -120,10 +120,9 @@ def source_nat(db: Connection, network_id: int) -> Row[Any] | None:
 def network_of(db: Connection, row: Row[Any], given: Row[Any] | None) -> Row[Any]:
     """Return the network that an address is associated with; a network that is ``given`` too must be that one."""
     if row.state != model.TAKEN or row.network_id is None:
+        what = "associated with no network" if row.state == model.TAKEN else f"{row.state}, not Allocated"
         raise InvalidParameter(
-            f"parameter ipaddressid: {row.address} is not associated with a network; call associateIpAddress with networkid"
-            if row.state == model.TAKEN
-            else f"parameter ipaddressid: {row.address} is {row.state.lower()}, not allocated",
+            f"parameter ipaddressid: {row.address} is {what}; call associateIpAddress with networkid first",
             uuids=((row.uuid, "ipaddressid"),),
         )
     if given is not None and given.id != row.network_id:

@@ -98,7 +98,9 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
 def _check_offering(db: Connection, call: Call, new: NewNetwork) -> None:
     offering = new.offering
     if offering.state != "Enabled":
-        raise InvalidParameter(f"parameter networkofferingid: offering {offering.name} is {offering.state}, not Enabled")
+        raise InvalidParameter(
+            f"parameter networkofferingid: offering {offering.name} is not Enabled: {offering.state}"
+        )
     if offering.guest_type not in (model.ISOLATED, model.L2) or offering.for_vpc:
         raise InvalidParameter(
             f"parameter networkofferingid: {offering.name} is for "

@@ -202,4 +202,3 @@ def plugged(db: Connection, network_id: int) -> int:
         .where(nic.c.network_id == network_id, nic.c.removed.is_(None), nic.c.machine_id.is_not(None))
     )
     return int(db.execute(statement).scalar_one())
-

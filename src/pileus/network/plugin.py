@@ -11,6 +11,14 @@ from pileus.network import entities
 _MODULES = (
     "commands.offerings",
     "commands.ranges",
+    "commands.networks",
+    "commands.routers",
+    "commands.addresses",
+    "commands.firewall",
+    "commands.egress",
+    "commands.forwarding",
+    "commands.static_nat",
+    "commands.nics",
     "workflows",
     "router_jobs",
     "rule_jobs",
@@ -19,9 +27,16 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
+    from pileus.identity import cleanup
+    from pileus.infrastructure import hosts, reports
+    from pileus.network import upkeep
+
     entities.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.network.{name}")
+    reports.observe(upkeep.observe)
+    hosts.on_forced_removal(upkeep.host_removed)
+    cleanup.register(20, upkeep.delete_networks)
 
 
 def seed(db: Connection) -> None:

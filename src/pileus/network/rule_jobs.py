@@ -94,9 +94,7 @@ def associate(job: Job, address: int, router: int | None) -> None:
 
 
 def _not_released(job: Job, db: Connection, _error: JobFailed) -> None:
-    database.change(
-        db, public_address, job.arguments["address"], expect={"state": model.RELEASING}, state=model.TAKEN
-    )
+    database.change(db, public_address, job.arguments["address"], expect={"state": model.RELEASING}, state=model.TAKEN)
     rules.keep(db, job.arguments["ids"])
     row = database.one(db, public_address, job.arguments["address"])
     if row.network_id is not None:

@@ -102,9 +102,7 @@ def egress_of(db: Connection, network_id: int) -> list[Row[Any]]:
     return list(
         db.execute(
             sa.select(rule)
-            .where(
-                rule.c.network_id == network_id, rule.c.purpose == model.EGRESS, rule.c.state != model.REVOKE
-            )
+            .where(rule.c.network_id == network_id, rule.c.purpose == model.EGRESS, rule.c.state != model.REVOKE)
             .order_by(rule.c.id)
         ).all()
     )

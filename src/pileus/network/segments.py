@@ -96,14 +96,11 @@ def wires(db: Connection, networks: Sequence[Row[Any]], host_id: int) -> dict[in
     tagged = {row.id: row for row in networks if row.tag is not None}
     if not tagged:
         return {}
-    labels = dict(
-        db.execute(
-            sa.select(traffic_type.c.physical_network_id, traffic_type.c.kvm_label).where(
-                traffic_type.c.type == "Guest",
-                traffic_type.c.physical_network_id.in_({row.physical_network_id for row in tagged.values()}),
-            )
-        ).tuples()
+    traffic = sa.select(traffic_type.c.physical_network_id, traffic_type.c.kvm_label).where(
+        traffic_type.c.type == "Guest",
+        traffic_type.c.physical_network_id.in_({row.physical_network_id for row in tagged.values()}),
     )
+    labels: dict[int, str | None] = {row.physical_network_id: row.kvm_label for row in db.execute(traffic)}
     peers: dict[int, list[str]] = {}
     if any(row.isolation == "VXLAN" for row in tagged.values()):
         statement = (
@@ -135,11 +132,11 @@ def join(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int]:
     told: list[int] = []
     for network_id in sorted(set(network_ids)):
         if _JOIN(db, network=network_id, host=host_id).scalar_one_or_none() is not None:
-            told.extend(_tell_others(db, network_id, host_id))
+            told.extend(tell_others(db, network_id, host_id))
     return told
 
 
-def _tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
+def tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
     """Ask for the newest peers on every other member of a VXLAN (a VLAN's members need not know one another)."""
     others = sa.select(segment_member.c.id).join(network, network.c.id == segment_member.c.network_id)
     found = db.execute(
@@ -235,7 +232,7 @@ class SegmentConverger:
             return  # a newer wish will look again
         if not result.get("bridge") and not used(db, member.network_id, member.host_id):
             db.execute(sa.delete(segment_member).where(segment_member.c.id == object_id))
-            _tell_others(db, member.network_id, member.host_id)
+            tell_others(db, member.network_id, member.host_id)
 
     def failed(self, db: Connection, object_id: int, generation: int, failure: Failure) -> None:
         """Leave it: the next change, or the next look at all segments, tries again."""

@@ -20,6 +20,7 @@ from pileus.network.tables import network, network_offering, nic
 
 Things = list[dict[str, Any]]
 
+
 def networks(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Things:
     """Return networks; tags of segments are for root admins."""
     zones = related(db, zone, (row.zone_id for row in rows))

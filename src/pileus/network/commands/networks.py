@@ -1,0 +1,320 @@
+"""Commands of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from pileus.core import database, jobs
+from pileus.core.calls import Call, Listed
+from pileus.core.commands import Command, command
+from pileus.core.errors import InvalidParameter, ResourceUnavailable
+from pileus.core.listing import OwnedListCommand, Query, fetch
+from pileus.core.parameters import Ref, is_uuid
+from pileus.identity import store
+from pileus.infrastructure.model import address, network_domain
+from pileus.network import model, networks, routers, views, waiting, workflows
+from pileus.network.router_jobs import key
+from pileus.network.tables import network, network_offering
+
+LEAST_MTU, MOST_MTU = 576, {"VLAN": 1500, "VXLAN": 1450}
+
+
+def check_addressing(command: Any) -> None:
+    """Check and tidy the parameters networkdomain, dns1 and dns2 of a command."""
+    if command.networkdomain:
+        command.networkdomain = network_domain("networkdomain", command.networkdomain)
+    for name in ("dns1", "dns2"):
+        if getattr(command, name):
+            setattr(command, name, address(name, getattr(command, name)))
+    if command.dns2 and not command.dns1:
+        raise InvalidParameter("parameter dns2 needs parameter dns1 beside it")
+
+
+@command("createNetwork", event="NETWORK.CREATE")
+class CreateNetwork(Command):
+    """Create a network; it is implemented (gets its tag and router) with its first machine, at once if persistent."""
+
+    name: str
+    networkofferingid: Ref
+    zoneid: Ref
+    displaytext: str | None = None
+    account: str | None = None
+    domainid: Ref | None = None
+    acltype: str | None = None
+    physicalnetworkid: Ref | None = None
+    gateway: str | None = None
+    netmask: str | None = None
+    networkdomain: str | None = None
+    dns1: str | None = None
+    dns2: str | None = None
+    vlan: str | None = None
+    privatemtu: int | None = None
+    sourcenatipaddress: str | None = None
+    displaynetwork: bool = True
+
+    def check(self) -> None:
+        """Check names, addresses and the MTU."""
+        check_addressing(self)
+        if self.acltype is not None and self.acltype.lower() != "account":
+            raise InvalidParameter("parameter acltype: an isolated network belongs to one account: Account")
+        if self.privatemtu is not None and not LEAST_MTU <= self.privatemtu <= max(MOST_MTU.values()):
+            raise InvalidParameter(f"parameter privatemtu must be from {LEAST_MTU} to {max(MOST_MTU.values())}")
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Create the network; a persistent one gets its job."""
+        owner = store.owner(call, self.account, self.domainid)
+        row = networks.make(
+            call,
+            networks.NewNetwork(
+                name=self.name,
+                display_text=self.displaytext or "",
+                zone=self.zoneid,
+                offering=self.networkofferingid,
+                owner=owner,
+                physical=self.physicalnetworkid,
+                gateway=self.gateway or None,
+                netmask=self.netmask or None,
+                domain=self.networkdomain or None,
+                dns1=self.dns1 or None,
+                dns2=self.dns2 or None,
+                vlan=self.vlan or None,
+                mtu=self.privatemtu,
+                source_nat=self.sourcenatipaddress or None,
+                display=self.displaynetwork,
+            ),
+        )
+        if self.privatemtu is not None and self.privatemtu > MOST_MTU[row.isolation]:
+            raise InvalidParameter(
+                f"parameter privatemtu: {row.isolation} leaves at most {MOST_MTU[row.isolation]} bytes"
+            )
+        call.describe(f"created network {row.name}", owner=row, resource=("Network", row.uuid))
+        self._admin, self._network = call.caller.admin, row.id
+        self._job = self._implement(call, row) if self.networkofferingid.persistent else None
+        return views.networks(call.db, [row], admin=self._admin)[0]
+
+    def _implement(self, call: Call, row: Row[Any]) -> int:
+        return jobs.submit(
+            call.db,
+            workflows.implement,
+            key=key(row.id),
+            arguments={"network": row.id},
+            cmd=self.spec.name,
+            user_id=call.caller.user_id,
+            account_id=call.caller.account_id,
+            domain_id=call.caller.domain_id,
+            role=call.caller.role,
+            admin=call.caller.admin,
+            instance_type="Network",
+            instance_uuid=row.uuid,
+            request=call.request,
+        ).id
+
+    def finishup(self, services: Any, result: Any) -> Any:
+        """Wait until a persistent network is implemented."""
+        if self._job is None:
+            return result
+        waiting.wait(services, self._job)
+        with services.database.read() as db:
+            return views.networks(db, [database.one(db, network, self._network)], admin=self._admin)[0]
+
+
+@command("listNetworks", ignored=("showicon",))
+class ListNetworks(OwnedListCommand):
+    """List networks."""
+
+    id: Ref | None = None
+    name: str | None = None
+    zoneid: Ref | None = None
+    type: str | None = None
+    acltype: str | None = None
+    traffictype: str | None = None
+    physicalnetworkid: Ref | None = None
+    networkofferingid: Ref | None = None
+    supportedservices: list[str] | None = None
+    specifyipranges: bool | None = None
+    restartrequired: bool | None = None
+    issystem: bool | None = None
+    forvpc: bool | None = None
+    canusefordeploy: bool | None = None
+    displaynetwork: bool | None = None
+    networkfilter: str | None = None
+    vlan: str | None = None
+    retrieveonlyresourcecount: bool = False
+
+    def query(self, call: Call) -> Query:
+        """Return the networks that match."""
+        columns = network.c
+        query = Query(network, columns.id.desc()).equals(columns.id, self.id).equals(columns.zone_id, self.zoneid)
+        query.equals(columns.physical_network_id, self.physicalnetworkid)
+        query.equals(columns.offering_id, self.networkofferingid)
+        query.equals(columns.restart_required, self.restartrequired).equals(columns.display, self.displaynetwork)
+        query.same(columns.name, self.name).same(columns.guest_type, self.type).same(columns.acl_type, self.acltype)
+        query.contains(self.keyword, columns.name, columns.display_text)
+        if self.vlan is not None:
+            tag = self.vlan.rpartition("://")[2]
+            query.equals(columns.tag, int(tag) if tag.isdecimal() and len(tag) < 9 else -1)
+        if self._matches_nothing():
+            query.where(sa.false())
+        if self.supportedservices or self.specifyipranges is not None:
+            query.where(columns.offering_id.in_(self._offerings(call)))
+        if self.networkfilter is not None and self.networkfilter.lower() == "account":
+            return query.where(columns.account_id == call.caller.account_id)
+        return self.owned(call, query, by_id=self.id)
+
+    def _matches_nothing(self) -> bool:
+        """Tell whether what is asked for cannot be: every network here is a guest network outside VPCs."""
+        filters = ("account", "domain", "shared", "accountdomain", "all")
+        if self.networkfilter is not None and self.networkfilter.lower() not in filters:
+            raise InvalidParameter(f"parameter networkfilter must be one of {', '.join(filters)}")
+        return (
+            (self.traffictype is not None and self.traffictype.lower() != "guest")
+            or bool(self.issystem)
+            or bool(self.forvpc)
+            or self.canusefordeploy is False
+            or (self.networkfilter or "").lower() in ("domain", "shared")
+        )
+
+    def _offerings(self, call: Call) -> list[int]:
+        wanted = {name.strip().lower() for name in self.supportedservices or ()}
+        rows = call.db.execute(
+            sa.select(network_offering.c.id, network_offering.c.services, network_offering.c.specify_ip_ranges)
+        )
+        return [
+            row.id
+            for row in rows
+            if wanted <= {name.lower() for name in row.services}
+            and self.specifyipranges in (None, row.specify_ip_ranges)
+        ]
+
+    def run(self, call: Call) -> Listed:
+        """List them, or only count them."""
+        if self.retrieveonlyresourcecount:
+            return Listed([], fetch(call.db, self.query(call), 1, 1)[1])
+        return super().run(call)
+
+    def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+        """Return the networks."""
+        return views.networks(call.db, rows, admin=call.caller.admin)
+
+
+@command("updateNetwork", event="NETWORK.UPDATE")
+class UpdateNetwork(Command):
+    """Change a network's names, its DNS domain or its name servers; its router learns of it at once."""
+
+    id: Ref
+    name: str | None = None
+    displaytext: str | None = None
+    networkdomain: str | None = None
+    dns1: str | None = None
+    dns2: str | None = None
+    displaynetwork: bool | None = None
+    customid: str | None = None
+
+    def check(self) -> None:
+        """Check domain, addresses and id."""
+        check_addressing(self)
+        if self.name == "":
+            raise InvalidParameter("parameter name may not be emptied")
+        if self.customid is not None and not is_uuid(self.customid):
+            raise InvalidParameter(f"parameter customid must be a UUID, not {self.customid[:60]!r}")
+
+    def run(self, call: Call) -> jobs.Submission:
+        """Change what was passed; the job waits for the router."""
+        row = self.id
+        refuse_gone(row)
+        if not row.cidr and (self.networkdomain or self.dns1):
+            raise InvalidParameter("parameters networkdomain, dns1 and dns2 are not for layer 2 networks")
+        passed: dict[str, Any] = {
+            "name": self.name,
+            "display_text": self.displaytext,
+            "network_domain": self.networkdomain or None,
+            "dns1": self.dns1,
+            "dns2": self.dns2,
+            "display": self.displaynetwork,
+            "uuid": None if self.customid is None else self.customid.lower(),
+        }
+        changes = {name: value for name, value in passed.items() if value is not None}
+        for name in ("dns1", "dns2"):
+            if name in changes:
+                changes[name] = changes[name] or None
+        if changes:
+            database.change(call.db, network, row.id, **changes)
+        wanted = routers.want(call.db, row.id) if {"network_domain", "dns1", "dns2"} & set(changes) else None
+        call.describe(f"changed network {row.name}")
+        return call.submit(
+            workflows.update,
+            key=key(row.id),
+            instance=("Network", changes.get("uuid", row.uuid)),
+            owner=row,
+            network=row.id,
+            router=None if wanted is None else wanted[0],
+        )
+
+
+@command("deleteNetwork", event="NETWORK.DELETE")
+class DeleteNetwork(Command):
+    """Delete a network without machines; forced: also when the host of its router does not answer."""
+
+    id: Ref
+    forced: bool = False
+
+    def run(self, call: Call) -> jobs.Submission:
+        """Refuse while machines use it, else let the job delete it."""
+        row = self.id
+        workflows.refuse_used(call.db, row.id, row.name)
+        call.describe(f"deleted network {row.name}")
+        return call.submit(
+            workflows.delete,
+            key=key(row.id),
+            instance=("Network", row.uuid),
+            owner=row,
+            network=row.id,
+            forced=self.forced,
+        )
+
+
+@command("restartNetwork", event="NETWORK.RESTART")
+class RestartNetwork(Command):
+    """Bring a network's router to its newest state; cleanup=true destroys the router and makes a new one."""
+
+    id: Ref
+    cleanup: bool = False
+    makeredundant: bool = False
+    livepatch: bool = False
+
+    def check(self) -> None:
+        """Refuse what is not built."""
+        if self.makeredundant:
+            raise InvalidParameter(
+                "parameter makeredundant=true: redundant routers are not supported by this server yet"
+            )
+        if self.livepatch:
+            raise InvalidParameter("parameter livepatch=true: routers here have no software of their own to patch")
+
+    def run(self, call: Call) -> jobs.Submission:
+        """Refuse a network that is not implemented, else let the job do it."""
+        row = self.id
+        if row.state not in (model.IMPLEMENTED, "Setup"):
+            raise ResourceUnavailable(
+                f"network {row.name} is {row.state}: only an implemented network can be restarted; it is "
+                "implemented with its first machine"
+            )
+        call.describe(f"restarted network {row.name}")
+        return call.submit(
+            workflows.restart,
+            key=key(row.id),
+            instance=("Network", row.uuid),
+            owner=row,
+            network=row.id,
+            cleanup=self.cleanup,
+        )
+
+
+def refuse_gone(row: Row[Any]) -> None:
+    """Raise InvalidParameter when a network is on its way out."""
+    if row.state in (model.SHUTDOWN, model.DESTROY):
+        raise InvalidParameter(f"network {row.name} is being deleted", uuids=((row.uuid, "network"),))
