@@ -14,7 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pileus.core.errors import ApiError
+from pileus.core.errors import (
+    ApiError,
+    AuthenticationFailed,
+    InvalidParameter,
+    MalformedParameter,
+    MissingParameter,
+    PermissionDenied,
+    Unauthenticated,
+)
 from pileus.core.mtls import Peer, peer_of
 from pileus.core.services import Services
 
@@ -58,9 +66,16 @@ def _guarded(services: Services, route: AgentRoute) -> Callable[[Request], Await
         try:
             return await route.handler(services, request)
         except ApiError as error:
-            return JSONResponse({"error": error.text}, error.code if error.code < 500 else 500)
+            return JSONResponse({"error": error.text}, _status(error))
         except Exception:
             log.exception("a request of an agent failed by a fault of the server", path=route.path)
             return JSONResponse({"error": "internal error; the server's log has the cause"}, 500)
 
     return answer
+
+
+def _status(error: ApiError) -> int:
+    """Return what plain HTTP has for a refusal: the API's own codes mean other things there."""
+    if isinstance(error, (PermissionDenied, Unauthenticated, AuthenticationFailed)):
+        return 403
+    return 400 if isinstance(error, (InvalidParameter, MissingParameter, MalformedParameter)) else 500

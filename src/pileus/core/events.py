@@ -6,23 +6,25 @@ and Completed when its job has ended; the later two name the first as their pare
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pileus.core.calls import Call
-from pileus.core.database import insert, new_uuid, now
+from pileus.core.database import new_uuid, now
+from pileus.core.jobs.prepared import Prepared
 from pileus.core.jobs.sql import Record
 from pileus.core.jobs.submission import EventContext
-from pileus.core.jobs.tables import job
-from pileus.core.tables import event
 
 MAX_TEXT = 1024
 SYSTEM = 1
 """Internal id of the system's user, account and ROOT domain: whose events are that nobody asked for."""
 
+_insert = Prepared(
+    "INSERT INTO event (uuid, type, state, level, description, user_id, account_id, domain_id, start_id, resource_type,"
+    " resource_uuid, request, created) VALUES (:uuid, :type, :state, :level, :description, :user, :account, :domain,"
+    " :start, :resource_type, :resource_uuid, :request, COALESCE((SELECT started FROM job WHERE id = :job), :now))"
+    " RETURNING id"
+)
 _decode = msgspec.json.Decoder(EventContext).decode
 
 
@@ -44,9 +46,8 @@ def job_ended(db: Connection, record: Record, ok: bool, text: str) -> None:
     if not record.event:
         return
     facts = _decode(record.event)
-    started = db.execute(sa.select(job.c.started).where(job.c.id == record.id)).scalar_one_or_none()
     what = facts.text or record.cmd
-    _write(db, facts, "Started", "INFO", f"Started: {what}", request=record.request, at=started)
+    _write(db, facts, "Started", "INFO", f"Started: {what}", request=record.request, began=record.id)
     if ok:
         _write(db, facts, "Completed", "INFO", f"Successfully completed: {what}", request=record.request)
     else:
@@ -61,7 +62,7 @@ def alert(db: Connection, type_: str, text: str, *, request: str = "") -> None:
 
 def undo_failed(db: Connection, record: Record, step: str, text: str) -> None:
     """Record that an undo of a job has failed for good (hook of the engine)."""
-    alert(db, "ALERT.UNDO.FAILED", f"Job {record.uuid} ({record.cmd}): step {step} was not undone: {text}")
+    alert(db, "ALERT.MANAGEMENT", f"Job {record.uuid} ({record.cmd}): step {step} was not undone: {text}")
 
 
 def _facts(call: Call) -> EventContext:
@@ -82,28 +83,24 @@ def _text(call: Call) -> str:
 
 
 def _write(
-    db: Connection,
-    facts: EventContext,
-    state: str,
-    level: str,
-    text: str,
-    *,
-    request: str = "",
-    at: float | None = None,
+    db: Connection, facts: EventContext, state: str, level: str, text: str, *, request: str = "", began: int = 0
 ) -> int:
-    values: dict[str, Any] = {
-        "uuid": new_uuid(),
-        "type": facts.type,
-        "state": state,
-        "level": level,
-        "description": text[:MAX_TEXT],
-        "user_id": facts.user_id or SYSTEM,
-        "account_id": facts.account_id or SYSTEM,
-        "domain_id": facts.domain_id or SYSTEM,
-        "start_id": facts.start_id or 0,
-        "resource_type": facts.resource_type,
-        "resource_uuid": facts.resource_uuid,
-        "request": request,
-        "created": at or now(),
-    }
-    return insert(db, event, **values)
+    """Write an event; ``began``: the time is the start of this job."""
+    row = _insert(
+        db,
+        uuid=new_uuid(),
+        type=facts.type,
+        state=state,
+        level=level,
+        description=text[:MAX_TEXT],
+        user=facts.user_id or SYSTEM,
+        account=facts.account_id or SYSTEM,
+        domain=facts.domain_id or SYSTEM,
+        start=facts.start_id or 0,
+        resource_type=facts.resource_type,
+        resource_uuid=facts.resource_uuid,
+        request=request,
+        job=began,
+        now=now(),
+    ).one()
+    return int(row[0])
