@@ -120,7 +120,7 @@ def dhcp_hosts(lab: Lab, folder: Path) -> None:
     lab.apply(hosts=plain, guest=msgspec.structs.replace(guest, prefix=24))
 
 
-def throughput(client: Client, server: Client, target: str, seconds: int = 3) -> float:
+def throughput(client: Client, server: Client, target: str, seconds: int = 2) -> float:
     """Return one TCP stream's Gbit/s."""
     listening = threading.Event()
 
@@ -139,7 +139,10 @@ def throughput(client: Client, server: Client, target: str, seconds: int = 3) ->
 
 
 def nat_ratio(lab: Lab, web: Client, internet: Client) -> None:
-    """Compare the router full of rules with the few rules that somebody would write by hand, taking turns."""
+    """Compare the router full of rules with the few rules that somebody would write by hand, taking turns.
+
+    The best of each counts: other work on the machine only ever takes away.
+    """
     namespace = names.namespace(PREFIX, lab.spec.name)
     forward = PortForward(
         address=PUBLIC, protocol="tcp", start=5201, end=5201, guest_address="10.1.1.5", guest_start=5201, guest_end=5201
@@ -147,7 +150,7 @@ def nat_ratio(lab: Lab, web: Client, internet: Client) -> None:
     opening = FirewallRule(address=PUBLIC, protocol="tcp", start=5201, end=5201)
     ours: list[float] = []
     by_hand: list[float] = []
-    for _ in range(3):
+    for _ in range(5):
         lab.apply(firewall=[*rules(1000), opening], forwards=[forward])
         networks.look_after(lab.context)
         ours.append(throughput(internet, web, PUBLIC) + throughput(web, internet, INTERNET))
@@ -155,7 +158,7 @@ def nat_ratio(lab: Lab, web: Client, internet: Client) -> None:
         subprocess.run(arguments, input=f"flush ruleset\n{BY_HAND}", text=True, check=True, timeout=20)
         by_hand.append(throughput(internet, web, PUBLIC) + throughput(web, internet, INTERNET))
     report("router.nat_throughput", max(ours) / 2, "Gbit/s", "-")
-    report("router.nat_throughput_to_by_hand", sorted(ours)[1] / sorted(by_hand)[1], "ratio", ">=0.95")
+    report("router.nat_throughput_to_by_hand", max(ours) / max(by_hand), "ratio", ">=0.95")
 
 
 def memory(lab: Lab) -> None:
