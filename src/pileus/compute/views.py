@@ -112,7 +112,6 @@ def _basics(row: Row[Any], in_zone: Row[Any], by: Row[Any] | None, system: Row[A
         "group": row.group_name,
         "keypairs": row.key_pairs,
         "details": row.details or None,
-        "displayvm": row.display,
         "isdynamicallyscalable": row.dynamic_scaling,
         "ostypeid": system.uuid if system is not None else None,
         "guestosid": system.uuid if system is not None else None,
@@ -135,7 +134,7 @@ def _template(row: Row[Any]) -> Fields:
 
 
 def _where(row: Row[Any], on: Row[Any] | None) -> Fields:
-    fields: Fields = {"instancename": row.instance_name}
+    fields: Fields = {"instancename": row.instance_name, "displayvm": row.display}
     if on is not None:
         fields |= {"hostid": on.uuid, "hostname": on.name, "hostcontrolstate": on.resource_state}
     return fields

@@ -47,7 +47,6 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
             "zonename": zones[row.zone_id].name,
             "storagetype": "local" if pool is not None and pool.scope == "HOST" else "shared",
             "hypervisor": pool.hypervisor if pool is not None else None,
-            "displayvolume": row.display,
             "isextractable": bool(made_from.is_extractable) if made_from is not None else True,
             "quiescevm": False,
             "supportsstoragesnapshot": False,
@@ -70,6 +69,8 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
                 "templatedisplaytext": made_from.display_text,
             }
         view |= machines.get(row.machine_id or 0, {})
+        if admin:
+            view["displayvolume"] = row.display
         if admin and pool is not None:
             view |= _where(row, pool, pods.get(pool.pod_id), clusters.get(pool.cluster_id))
         found.append(view)
