@@ -166,9 +166,10 @@ def _text(value: Any) -> str:
 
 
 def _only(answer: Answer) -> Answer:
-    """Return the object within a wrapper that holds just one; else the answer as it is."""
-    if len(answer) == 1:
-        inner: Any = next(iter(answer.values()))
+    """Return the object within a wrapper (or list) that holds just one; else the answer as it is."""
+    named = [name for name in answer if name != "count"]
+    if len(named) == 1:
+        inner: Any = answer[named[0]]
         if isinstance(inner, list) and len(cast("list[Any]", inner)) == 1:
             inner = cast("list[Any]", inner)[0]
         if isinstance(inner, dict):

@@ -5,6 +5,8 @@ Every object of the cloud is made through the public API, found by its name firs
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from pileus.client.progress import Steps
 from pileus.client.up import hosts, machine, network, storage, zone
 from pileus.client.up.plan import UpOptions, prepare
@@ -16,25 +18,31 @@ __all__ = ["Outcome", "UpOptions", "bring_up"]
 
 
 def bring_up(options: UpOptions, steps: Steps) -> Outcome:
-    """Make, start or repair the cloud of a data folder, and say what there is."""
+    """Make, start or repair the cloud of a data folder, and say what there is.
+
+    The template is built while the server starts, and the agent starts while the zone is made.
+    """
     with steps.step("data folder and settings"):
         folder, cloud = prepare(options)
-    template = storage.built_in_template(cloud, steps)
-    with steps.step("management server"):
-        api, first_time = start_server(folder, cloud)
-    site = Site(folder=folder, cloud=cloud, api=api)
-    if not cloud.simulator:
-        with steps.step("agent of this host, enrolled over mutual TLS"):
-            start_agent(site)
-    with steps.step("zone, physical network, traffic types, ranges"):
-        zone.make(site)
-    with steps.step("cluster and hosts"):
+    with ThreadPoolExecutor(2) as aside:
+        template = aside.submit(storage.built_in_template, cloud)
+        with steps.step("management server"):
+            api, first_time = start_server(folder, cloud)
+        site = Site(folder=folder, cloud=cloud, api=api)
+        agent = aside.submit(start_agent, folder, cloud)
+        with steps.step("zone, physical network, traffic types, ranges"):
+            zone.make(site)
+        with steps.step("built-in template and image store"):
+            storage.register(site, template.result())
+        with steps.step("cluster" if cloud.simulator else "agent of this host, enrolled over mutual TLS"):
+            hosts.make_cluster(site)
+            agent.result()
+    with steps.step("hosts and primary storage"):
         hosts.make(site)
-    with steps.step("primary storage and image store"):
-        storage.make(site)
+        storage.make_primary(site)
         zone.enable(site)
-    with steps.step("template registered and downloaded"):
-        storage.register(site, template)
+    with steps.step("template in the image store"):
+        storage.wait_for_template(site)
     with steps.step("guest network"):
         network.make(site)
     if not cloud.simulator:

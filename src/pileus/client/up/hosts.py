@@ -11,20 +11,23 @@ HOST_LIMIT = 30.0
 PAUSE = 0.05
 
 
-def make(site: Site) -> None:
-    """Make the cluster, add what is missing of the hosts, and wait until all are up."""
-    hypervisor = "Simulator" if site.cloud.simulator else "KVM"
+def make_cluster(site: Site) -> None:
+    """Make the cluster."""
     found = site.find("listClusters", "cluster1", zoneid=site.ids["zone"])
     if found is None:
         found = site.api.run(
             "addCluster", zoneid=site.ids["zone"], podid=site.ids["pod"], clustername="cluster1",
-            clustertype="CloudManaged", hypervisor=hypervisor,
+            clustertype="CloudManaged", hypervisor=_hypervisor(site),
         )  # fmt: skip
     site.ids["cluster"] = str(found["id"])
+
+
+def make(site: Site) -> None:
+    """Add what is missing of the hosts, and wait until all are up."""
     for address in addresses(site)[_count(site) :]:
         site.api.run(
             "addHost", zoneid=site.ids["zone"], podid=site.ids["pod"], clusterid=site.ids["cluster"],
-            hypervisor=hypervisor, url=address, username="root", password="",
+            hypervisor=_hypervisor(site), url=address, username="root", password="",
         )  # fmt: skip
     _wait(site)
     first = site.api.list("listHosts", type="Routing", clusterid=site.ids["cluster"], page=1, pagesize=1)
@@ -36,6 +39,10 @@ def addresses(site: Site) -> list[str]:
     if site.cloud.simulator:
         return [f"http://sim/c0/h{number}" for number in range(site.cloud.hosts)]
     return [f"https://127.0.0.1:{site.cloud.agent_port}"]
+
+
+def _hypervisor(site: Site) -> str:
+    return "Simulator" if site.cloud.simulator else "KVM"
 
 
 def _count(site: Site, **filters: str) -> int:

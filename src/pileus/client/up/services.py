@@ -18,7 +18,6 @@ from pileus.client.folder import Cloud, Folder, FolderError, write_private
 from pileus.client.supervisor import Service, supervisor_for
 from pileus.client.supervisor.service import command_line, pileus_command, reachable
 from pileus.client.up.plan import compile_code, own_code, server_options
-from pileus.client.up.site import Site
 
 SERVER_LIMIT, AGENT_LIMIT = 60.0, 60.0
 PAUSE = 0.03
@@ -43,9 +42,10 @@ def start_server(folder: Folder, cloud: Cloud) -> tuple[Api, bool]:
     return api, first_time
 
 
-def start_agent(site: Site) -> None:
-    """Enrol this host when it is not, run its agent, and wait until it answers."""
-    folder, cloud = site.folder, site.cloud
+def start_agent(folder: Folder, cloud: Cloud) -> None:
+    """Enrol this host when it is not, run its agent, and wait until it answers; nothing for a simulated cloud."""
+    if cloud.simulator:
+        return
     if not enrolled(folder):
         _enrol(folder, cloud)
         supervisor_for(folder, cloud).ensure(services(folder, cloud))

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from pileus.client.folder import Cloud, FolderError
-from pileus.client.progress import Steps
 from pileus.client.up.plan import give, server_options
 from pileus.client.up.site import Site, only
 
@@ -17,40 +16,39 @@ TEMPLATE_LIMIT = 120.0
 PAUSE = 0.05
 
 
-def built_in_template(cloud: Cloud, steps: Steps) -> Path | None:
+def built_in_template(cloud: Cloud) -> Path | None:
     """Return the built-in template from the cache, built when it is not there; None for a simulated cloud."""
     if cloud.simulator:
         return None
     from pileus.images.builtin import BuildError, cached
 
-    with steps.step("built-in template"):
-        try:
-            return cached()
-        except BuildError as error:
-            raise FolderError(f"the built-in template cannot be built: {error}") from error
+    try:
+        return cached()
+    except BuildError as error:
+        raise FolderError(f"the built-in template cannot be built: {error}") from error
 
 
-def make(site: Site) -> None:
-    """Make the primary storage of each host (one for all when simulated) and the image store."""
+def make_primary(site: Site) -> None:
+    """Make the primary storage: a folder of this host, or one for all simulated hosts."""
     if site.cloud.simulator:
         _pool(site, "primary1", "simulator://pileus/primary1", scope="ZONE", hypervisor="Simulator")
-    else:
-        folder = site.folder.agent / "pool"
-        _pool(
-            site, "local1", f"file://{site.ids['host']}{folder}",
-            scope="HOST", podid=site.ids["pod"], clusterid=site.ids["cluster"],
-        )  # fmt: skip
+        return
+    folder = site.folder.agent / "pool"
+    _pool(
+        site, "local1", f"file://{site.ids['host']}{folder}",
+        scope="HOST", podid=site.ids["pod"], clusterid=site.ids["cluster"],
+    )  # fmt: skip
+
+
+def register(site: Site, template: Path | None) -> None:
+    """Make the image store and register the built-in template, which the server then copies into it."""
     if not site.api.list("listImageStores", zoneid=site.ids["zone"]):
         images = server_options(site.folder, site.cloud).images
         site.api.run(
             "addImageStore", name="images1", provider="directory", zoneid=site.ids["zone"], url=f"file://{images}"
         )
-
-
-def register(site: Site, template: Path | None) -> None:
-    """Register the built-in template and wait until the image store has it."""
     file = _offered(site, template)
-    found = site.find("listTemplates", TEMPLATE, templatefilter="executable", zoneid=site.ids["zone"])
+    found = site.find("listTemplates", TEMPLATE, templatefilter="all", zoneid=site.ids["zone"])
     if found is None:
         checksum = hashlib.sha256(file.read_bytes()).hexdigest()
         types = site.api.list("listOsTypes", keyword="Other Linux (64-bit)") or site.api.list("listOsTypes")
@@ -62,17 +60,24 @@ def register(site: Site, template: Path | None) -> None:
             ispublic=True, isfeatured=True, passwordenabled=True, sshkeyenabled=True, requireshvm=True,
         )  # fmt: skip
     site.ids["template"] = str(found["id"])
+
+
+def wait_for_template(site: Site) -> None:
+    """Wait until the image store has the template."""
     until = time.monotonic() + TEMPLATE_LIMIT
-    while not found.get("isready"):
+    zone = site.ids["zone"]
+    while True:
+        found = only(
+            site.api.list("listTemplates", templatefilter="all", id=site.ids["template"], zoneid=zone), TEMPLATE
+        )
+        if found.get("isready"):
+            return
         if time.monotonic() > until:
             raise FolderError(
-                f"the template {TEMPLATE} was not ready within {TEMPLATE_LIMIT:.0f} s: {found.get('status')}"
+                f"the template {TEMPLATE} was not ready within {TEMPLATE_LIMIT:.0f} s: {found.get('status')}; "
+                f"see {site.folder.logs}/server.log"
             )
         time.sleep(PAUSE)
-        found = only(
-            site.api.list("listTemplates", templatefilter="all", id=site.ids["template"], zoneid=site.ids["zone"]),
-            TEMPLATE,
-        )
 
 
 def _pool(site: Site, name: str, url: str, *, scope: str, **more: str) -> None:
