@@ -37,7 +37,7 @@ _HEARD = (
         boot=sa.bindparam("run"),
     )
 )
-_AGENT_HEARD = sa.update(agent).where(agent.c.uuid == sa.bindparam("id")).values(last_report=sa.bindparam("at"))
+_AGENT_HEARD = sa.update(agent).where(agent.c.uuid == sa.bindparam("of")).values(last_report=sa.bindparam("at"))
 
 
 def observe(function: Observer) -> None:
@@ -110,7 +110,7 @@ def _write_alone(services: Services, report: Report) -> None:
 def _write(db: Connection, batch: Sequence[Report]) -> None:
     moment = database.now()
     rows = _rows(db, [report.host for report in batch])
-    db.execute(_AGENT_HEARD, [{"id": report.host, "at": moment} for report in batch])
+    db.execute(_AGENT_HEARD, [{"of": report.host, "at": moment} for report in batch])
     heard: list[dict[str, Any]] = []
     for report in batch:
         found = rows.get(report.host)

@@ -1,0 +1,304 @@
+"""Hosts: simulated ones added and removed; real ones enrolled over mutual TLS, reporting, silent, back again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from pileus.core import agent_edge, database, pki
+from pileus.core.listeners import Listener
+from pileus.core.mtls import client_context, server_context
+from pileus.infrastructure import reconnecting, reports
+from pileus.infrastructure.tables import agent, enrolment_token, host
+from pileus.wire.enrolment import SERVER_NAME, EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest
+from pileus.wire.hosts import HostFacts, Report
+from tests.api.test_zones import make_zone, refused
+from tests.support.cloud import Cloud, Refused
+
+MIB = 1024 * 1024
+
+
+def place(cloud: Cloud, hypervisor: str = "Simulator") -> dict[str, str]:
+    zone = make_zone(cloud)
+    pod = cloud.api("createPod", name="p1", zoneid=zone["id"])["pod"]
+    cluster = cloud.list(
+        "addCluster",
+        zoneid=zone["id"],
+        podid=pod["id"],
+        clustername="c1",
+        clustertype="CloudManaged",
+        hypervisor=hypervisor,
+    )[0]
+    return {"zoneid": zone["id"], "podid": pod["id"], "clusterid": cluster["id"], "hypervisor": hypervisor}
+
+
+def test_simulated_host_is_large_and_up_at_once(cloud: Cloud) -> None:
+    at = place(cloud)
+    made = cloud.list("addHost", url="http://sim/c0/h0", hosttags="ssd,gpu", **at)[0]
+    assert (made["name"], made["state"], made["resourcestate"]) == ("c0-h0", "Up", "Enabled")
+    assert (made["cpunumber"], made["cpuspeed"], made["memorytotal"]) == (128, 2500, 2 * 1024 * 1024 * MIB)
+    assert made["hosttags"] == "ssd,gpu"
+    assert made["cpuallocated"] == "0%"
+    assert "c0-h0" in refused(cloud, "addHost", url="http://sim/c0/h0", **at).text
+    assert cloud.list("listHosts", type="Routing", state="up", clusterid=at["clusterid"])[0]["id"] == made["id"]
+    assert cloud.list("listHosts", type="ConsoleProxy") == []
+    smallest = cloud.list("listHosts", id=made["id"], details="min")[0]
+    assert "cpuallocated" not in smallest
+    assert cloud.list("listClusters", showcapacities=True)[0]["capacity"][1]["capacitytotal"] == 128 * 2500
+
+
+def test_host_is_changed_reconnected_and_deleted(cloud: Cloud) -> None:
+    at = place(cloud)
+    made = cloud.list("addHost", url="http://sim/c0/h0", **at)[0]
+    changed = cloud.api("updateHost", id=made["id"], allocationstate="Disable", hosttags="a", name="new")["host"]
+    assert (changed["resourcestate"], changed["hosttags"], changed["name"]) == ("Disabled", "a", "new")
+    assert cloud.api("updateHost", id=made["id"], allocationstate="Enable")["host"]["resourcestate"] == "Enabled"
+    assert cloud.job("reconnectHost", id=made["id"])["state"] == "Up"
+    assert "host (new)" in refused(cloud, "deleteCluster", id=at["clusterid"]).text
+    assert cloud.api("deleteHost", id=made["id"]) == {"success": True}
+    assert cloud.list("listHosts") == []
+    assert cloud.api("deleteCluster", id=at["clusterid"]) == {"success": True}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"url": "ftp://somewhere"}, "url"),
+        ({"hypervisor": "KVM"}, "hypervisor"),
+        ({"hosttags": "a b"}, "hosttags"),
+        ({"allocationstate": "Maybe"}, "allocationstate"),
+    ],
+)
+def test_host_refusals(cloud: Cloud, wrong: dict[str, str], named: str) -> None:
+    given = place(cloud) | {"url": "http://sim/c0/h1"} | wrong
+    error = refused(cloud, "addHost", **given)
+    assert error.code == 431
+    assert named in error.text
+
+
+def test_unmanaged_cluster_lets_its_hosts_go(cloud: Cloud) -> None:
+    at = place(cloud)
+    cloud.list("addHost", url="http://sim/c0/h0", **at)
+    for managed, state in (("Unmanaged", "Disconnected"), ("Managed", "Up")):
+        cloud.api("updateCluster", id=at["clusterid"], managedstate=managed)
+        assert cloud.list("listHosts")[0]["state"] == state
+
+
+# Real hosts
+
+
+class Edge:
+    """The listener for agents of a cloud in this process, by real TLS on loopback."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        self.cloud = cloud
+        self.folder = folder
+        self.authority = pki.Authority.open(folder)
+        self.authority.issue_server("s", [], folder)
+        cloud.services.plugins["authority"] = self.authority
+        tls = server_context(
+            folder / "server.crt", folder / "server.key", folder / "ca.crt", certificate_required=False
+        )
+        self.listener = Listener(agent_edge.application(cloud.services), "127.0.0.1", 0, tls=tls)
+        self.url = f"https://127.0.0.1:{self.listener.port}"
+
+    def token(self, seconds: float = 60) -> str:
+        secret = secrets.token_urlsafe(16)
+        with self.cloud.services.database.write() as db:
+            digest = hashlib.sha256(secret.encode()).hexdigest()
+            database.insert(db, enrolment_token, token_hash=digest, expires=database.now() + seconds)
+        return secret
+
+    def post(self, path: str, body: msgspec.Struct, host: Path | None = None) -> httpx.Response:
+        context: ssl.SSLContext = client_context(
+            host / "agent.crt" if host else None, host / "agent.key" if host else None, self.folder / "ca.crt"
+        )
+        with httpx.Client(verify=context, trust_env=False) as client:
+            return client.post(
+                self.url + path, content=msgspec.json.encode(body), extensions={"sni_hostname": SERVER_NAME}
+            )
+
+    def enrol(self, folder: Path, port: int = 8251, secret: str | None = None) -> tuple[HostFacts, httpx.Response]:
+        folder.mkdir()
+        csr = pki.new_request(folder / "agent.key")
+        facts = HostFacts(
+            uuid=str(uuid.uuid4()),
+            name=f"real{port}",
+            hypervisor="KVM",
+            hypervisor_version="7.2",
+            accelerator="tcg",
+            cpus=4,
+            cpu_mhz=2000,
+            cpu_model="a CPU",
+            memory_mib=8192,
+            isolation=["vxlan"],
+            version="1",
+        )
+        message = EnrolRequest(
+            secret=self.token() if secret is None else secret, csr=csr, facts=facts, address="127.0.0.1", port=port
+        )
+        response = self.post("/agent/enrol", message)
+        if response.status_code == 200:
+            answer = msgspec.json.decode(response.content, type=EnrolAnswer)
+            (folder / "agent.crt").write_text(answer.certificate)
+        return facts, response
+
+
+@pytest.fixture
+def edge(cloud: Cloud, tmp_path: Path) -> Iterator[Edge]:
+    made = Edge(cloud, tmp_path / "pki")
+    with _serving(made.listener):
+        yield made
+
+
+@contextmanager
+def _serving(listener: Listener) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    loop.call_soon_threadsafe(listener.start)
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(listener.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def until(check: Any, limit: float = 5) -> Any:
+    end = time.monotonic() + limit
+    while not (found := check()):
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def test_enrolled_agent_becomes_a_host(cloud: Cloud, edge: Edge, tmp_path: Path) -> None:
+    at = place(cloud, "KVM")
+    assert "enrol" in refused(cloud, "addHost", url="https://127.0.0.1:8251", **at).text
+    facts, response = edge.enrol(tmp_path / "a")
+    assert response.status_code == 200
+    made = cloud.list("addHost", url="https://127.0.0.1:8251", username="root", password="x", **at)[0]
+    assert (made["id"], made["state"], made["cpunumber"]) == (facts.uuid, "Up", 4)
+    assert made["details"]["accelerator"] == "tcg"
+    assert "in the cloud already" in refused(cloud, "addHost", url="https://127.0.0.1:8251", **at).text
+    cloud.api("deleteHost", id=facts.uuid)
+    again = cloud.list("addHost", url=f"https://127.0.0.1/{facts.uuid}", **at)[0]
+    assert again["id"] == facts.uuid
+
+
+def test_token_is_good_for_one_host_and_a_time(cloud: Cloud, edge: Edge, tmp_path: Path) -> None:
+    secret = edge.token()
+    assert edge.enrol(tmp_path / "a", secret=secret)[1].status_code == 200
+    for number, bad in enumerate((secret, edge.token(seconds=-1), "invented")):
+        response = edge.enrol(tmp_path / f"b{number}", secret=bad)[1]
+        assert "token" in response.json()["error"]
+    with cloud.services.database.read() as db:
+        assert db.execute(sa.select(sa.func.count()).select_from(agent)).scalar_one() == 1
+
+
+def test_reports_need_the_hosts_own_certificate(edge: Edge, tmp_path: Path) -> None:
+    facts, _ = edge.enrol(tmp_path / "a")
+    edge.enrol(tmp_path / "b", 8252)
+    message = Report(host=facts.uuid, sequence=1, boot="b1")
+    assert edge.post("/agent/report", message).status_code == 401
+    assert "another host" in edge.post("/agent/report", message, tmp_path / "b").json()["error"]
+    assert edge.post("/agent/report", message, tmp_path / "a").status_code == 200
+
+
+def test_certificate_is_renewed_for_its_owner(edge: Edge, tmp_path: Path) -> None:
+    facts, _ = edge.enrol(tmp_path / "a")
+    message = RenewRequest(csr=pki.new_request(tmp_path / "a" / "agent.key"))
+    answer = edge.post("/agent/renew", message, tmp_path / "a")
+    certificate = msgspec.json.decode(answer.content, type=RenewAnswer).certificate
+    assert pki.common_name(certificate) == f"host:{facts.uuid}"
+    assert edge.post("/agent/renew", RenewRequest(csr="nonsense"), tmp_path / "a").status_code == 431
+
+
+def test_report_brings_load_facts_and_state(cloud: Cloud, edge: Edge, tmp_path: Path) -> None:
+    at = place(cloud, "KVM")
+    facts, _ = edge.enrol(tmp_path / "a")
+    cloud.list("addHost", url="https://127.0.0.1:8251", **at)
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(host).values(state="Alert"))
+    more = msgspec.structs.replace(facts, memory_mib=16384)
+    message = Report(host=facts.uuid, sequence=1, boot="b1", load=0.5, memory_used_mib=100, facts=more)
+    edge.post("/agent/report", message, tmp_path / "a")
+    found = until(lambda: cloud.list("listHosts", state="Up"))[0]
+    assert (found["cpuloadaverage"], found["memoryused"], found["memorytotal"]) == (0.5, 100 * MIB, 16384 * MIB)
+    assert "lastpinged" in found
+
+
+def test_observers_see_reports_and_break_no_others(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = place(cloud)
+    names = [cloud.list("addHost", url=f"http://sim/c0/h{n}", **at)[0]["id"] for n in range(3)]
+    seen: list[str] = []
+
+    def observer(_db: object, row: Any, report: Report) -> None:
+        if report.host == names[1]:
+            raise ValueError("a broken report")
+        seen.append(row.uuid)
+
+    monkeypatch.setattr(reports, "_observers", [observer])
+    reports.write(cloud.services, [Report(host=name, sequence=1, boot="b", load=1.5) for name in names])
+    assert set(seen) == {names[0], names[2]}
+    loads = {found["id"]: found.get("cpuloadaverage") for found in cloud.list("listHosts")}
+    assert loads == {names[0]: 1.5, names[1]: None, names[2]: 1.5}
+
+
+def test_silent_host_is_alerted_and_comes_back(
+    cloud: Cloud, edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = place(cloud, "KVM")
+    facts, _ = edge.enrol(tmp_path / "a")
+    cloud.list("addHost", url="https://127.0.0.1:8251", **at)
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(host).values(last_report=database.now() - 31))
+    reconnecting.check_silence(cloud.services)
+    assert cloud.list("listHosts")[0]["state"] == "Up", "a server that has just started waits for reports first"
+    monkeypatch.setattr(reconnecting, "_STARTED", time.monotonic() - 60)
+    reconnecting.check_silence(cloud.services)
+    found = cloud.list("listHosts")[0]
+    assert found["state"] == "Alert"
+    assert "disconnected" in found
+    alerts = cloud.list("listEvents", type="ALERT.COMPUTE.HOST", listall=True)
+    assert "real8251" in alerts[0]["description"]
+    edge.post("/agent/report", Report(host=facts.uuid, sequence=9, boot="b"), tmp_path / "a")
+    assert "disconnected" not in until(lambda: cloud.list("listHosts", state="Up"))[0]
+
+
+def test_many_reports_are_cheap(cloud: Cloud) -> None:
+    at = place(cloud)
+    cloud.list("addHost", url="http://sim/c0/h0", **at)
+    with cloud.services.database.write() as db:
+        row = db.execute(sa.select(host)).one()._asdict()
+        uuids = [str(uuid.uuid4()) for _ in range(2000)]
+        copies = [row | {"id": None, "uuid": name, "name": name, "boot": "b"} for name in uuids]
+        db.execute(sa.insert(host), [{k: v for k, v in copy.items() if k != "id"} for copy in copies])
+    batch = [Report(host=name, sequence=1, boot="b", load=0.1) for name in uuids]
+    reports.write(cloud.services, batch)
+    began = time.process_time()
+    reports.write(cloud.services, batch)
+    assert time.process_time() - began < 1.0  # 10,000 hosts every 5 s cost less than one core
+
+
+def test_users_see_no_hosts(cloud: Cloud) -> None:
+    for person in (cloud.user, cloud.domain_admin):
+        with pytest.raises(Refused) as caught:
+            cloud.api("listHosts", person)
+        assert caught.value.code == 401
