@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 READING = ("get", "list", "query", "find")
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+PAGE = 500  # the largest page that a server answers by default
 Answer = dict[str, Any]
 
 
@@ -117,6 +118,15 @@ class Api:
         lists = (cast("list[Answer]", value) for value in answer.values() if isinstance(value, list))
         nothing: list[Answer] = []
         return next(lists, nothing)
+
+    def list_all(self, command: str, **parameters: Any) -> list[Answer]:
+        """Call a list command page by page and return the objects of all pages."""
+        found: list[Answer] = []
+        while True:
+            page = self.list(command, page=len(found) // PAGE + 1, pagesize=PAGE, **parameters)
+            found += page
+            if len(page) < PAGE:
+                return found
 
     def close(self) -> None:
         """Close the connection."""

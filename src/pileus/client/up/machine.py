@@ -6,18 +6,22 @@ from pileus.client.api import Answer
 from pileus.client.up.site import Site
 
 NAME = "first"
-OFFERING = "Tiny"
-MEMORY_MIB = 128
+LOCAL_OFFERINGS = (  # name, MHz, MiB; the built-in template is content with the first
+    ("Tiny Instance", 250, 128),
+    ("Small Local Instance", 500, 512),
+    ("Medium Local Instance", 1000, 1024),
+)
 GONE = ("Destroyed", "Expunging", "Error")
 
 
 def make(site: Site) -> None:
     """Deploy the first machine, or start it when it does not run."""
+    offering = _offerings(site)
     found = _find(site)
     if found is None:
         site.api.run(
             "deployVirtualMachine", name=NAME, displayname="First machine", zoneid=site.ids["zone"],
-            templateid=site.ids["template"], serviceofferingid=_offering(site), networkids=site.ids["network"],
+            templateid=site.ids["template"], serviceofferingid=offering, networkids=site.ids["network"],
         )  # fmt: skip
     elif found.get("state") == "Stopped":
         site.api.run("startVirtualMachine", id=found["id"])
@@ -30,17 +34,14 @@ def _find(site: Site) -> Answer | None:
     return next((item for item in found if item.get("name") == NAME and item.get("state") not in GONE), None)
 
 
-def _offering(site: Site) -> str:
-    """Return the smallest offering with enough memory for the built-in template; make one when all are large."""
-    fitting = [
-        offering
-        for offering in site.api.list("listServiceOfferings")
-        if MEMORY_MIB <= int(offering.get("memory") or 0) <= 2 * MEMORY_MIB
-    ]
-    if fitting:
-        return str(min(fitting, key=lambda offering: int(offering["memory"]))["id"])
-    made = site.api.run(
-        "createServiceOffering", name=OFFERING, displaytext="1 CPU, 128 MiB", cpunumber=1, cpuspeed=500,
-        memory=MEMORY_MIB, storagetype="local",
-    )  # fmt: skip
-    return str(made["id"])
+def _offerings(site: Site) -> str:
+    """Make the offerings on local storage, the only one that a single host has; return the id of the smallest."""
+    there = {str(offering["name"]): str(offering["id"]) for offering in site.api.list("listServiceOfferings")}
+    for name, speed, memory in LOCAL_OFFERINGS:
+        if name not in there:
+            made = site.api.run(
+                "createServiceOffering", name=name, displaytext=f"{name}: 1 CPU, {memory} MB", cpunumber=1,
+                cpuspeed=speed, memory=memory, storagetype="local",
+            )  # fmt: skip
+            there[name] = str(made["id"])
+    return there[LOCAL_OFFERINGS[0][0]]

@@ -29,9 +29,10 @@ def built_in_template(cloud: Cloud) -> Path | None:
 
 
 def make_primary(site: Site) -> None:
-    """Make the primary storage: a folder of this host, or one for all simulated hosts."""
+    """Make the primary storage: a folder of this host; for simulated hosts one for all, and one of each host's own."""
     if site.cloud.simulator:
         _pool(site, "primary1", "simulator://pileus/primary1", scope="ZONE", hypervisor="Simulator")
+        _simulated_local(site)
         return
     folder = site.folder.agent / "pool"
     _pool(
@@ -85,6 +86,17 @@ def _pool(site: Site, name: str, url: str, *, scope: str, **more: str) -> None:
         "pool", "createStoragePool", name, find="listStoragePools", filters={"zoneid": site.ids["zone"]},
         zoneid=site.ids["zone"], url=url, scope=scope, **more,
     )  # fmt: skip
+
+
+def _simulated_local(site: Site) -> None:
+    there = {pool["name"] for pool in site.api.list_all("listStoragePools", zoneid=site.ids["zone"])}
+    for host in site.api.list_all("listHosts", type="Routing", clusterid=site.ids["cluster"]):
+        name = f"local-{host['name']}"
+        if name not in there:
+            site.api.run(
+                "createStoragePool", name=name, url=f"simulator://{host['id']}/local", scope="HOST",
+                zoneid=site.ids["zone"], podid=site.ids["pod"], clusterid=site.ids["cluster"], hypervisor="Simulator",
+            )  # fmt: skip
 
 
 def _offered(site: Site, template: Path | None) -> Path:
