@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,8 +53,14 @@ def _fill_postgres(db: Connection, rows: list[tuple[str, int, int, str]]) -> Non
 
 
 def _uuids(count: int) -> list[str]:
-    noise = os.urandom(16 * count)
-    return [str(uuid.UUID(bytes=noise[i : i + 16], version=4)) for i in range(0, 16 * count, 16)]
+    """Return fresh version-4 UUIDs (RFC 9562), several times as fast as one uuid4() after the other."""
+    digits = os.urandom(16 * count).hex()
+    found: list[str] = []
+    for at in range(0, 32 * count, 32):
+        d = digits[at : at + 32]
+        variant = "89ab"[int(d[16], 16) & 3]
+        found.append(f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{variant}{d[17:20]}-{d[20:]}")
+    return found
 
 
 def _dotted(number: int) -> str:
