@@ -149,7 +149,17 @@ def tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
     ids = [int(id_) for id_ in found.scalars()]
     for id_ in ids:
         desire(db, "segment", id_)
+    if ids:
+        db.execute(sa.update(segment_member).where(segment_member.c.id.in_(ids)).values(unsettled=True))
     return ids
+
+
+def settle(db: Connection) -> None:
+    """Tell the hosts their peers once more on which something was starting when the peers changed."""
+    for row in db.execute(sa.select(segment_member).where(segment_member.c.unsettled).limit(200)).all():
+        if not used(db, row.network_id, row.host_id, states=(model.STARTING,)):
+            database.change(db, segment_member, row.id, unsettled=False)
+            desire(db, "segment", row.id)
 
 
 def wait(job: Job, memberships: Iterable[int]) -> None:
@@ -177,10 +187,15 @@ def review(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int
     return leaving
 
 
-def used(db: Connection, network_id: int, host_id: int) -> bool:
-    """Tell whether a host has a machine or router in the network."""
-    of = router.c.network_id == network_id, router.c.host_id == host_id, router.c.removed.is_(None)
-    if db.execute(sa.select(router.c.id).where(*of, router.c.state != model.STOPPED).limit(1)).first():
+def used(db: Connection, network_id: int, host_id: int, states: Sequence[str] = machines.HOLDING) -> bool:
+    """Tell whether a host has a machine or router of the network (in one of these states)."""
+    here = (
+        router.c.network_id == network_id,
+        router.c.host_id == host_id,
+        router.c.removed.is_(None),
+        router.c.state.in_((*states, model.EXPUNGING) if model.RUNNING in states else states),
+    )
+    if db.execute(sa.select(router.c.id).where(*here).limit(1)).first():
         return True
     plugged = sa.select(nic.c.machine_id).where(
         nic.c.network_id == network_id, nic.c.removed.is_(None), nic.c.machine_id.is_not(None)
@@ -189,7 +204,7 @@ def used(db: Connection, network_id: int, host_id: int) -> bool:
     return (
         db.execute(
             sa.select(there.c.id)
-            .where(there.c.host_id == host_id, there.c.state.in_(machines.HOLDING), there.c.id.in_(plugged))
+            .where(there.c.host_id == host_id, there.c.state.in_(states), there.c.id.in_(plugged))
             .limit(1)
         ).first()
         is not None
@@ -220,7 +235,7 @@ class SegmentConverger:
         return Rendered(
             host=member.host_id,
             kind="segment.ensure" if used(db, row.id, member.host_id) else "segment.release",
-            object=f"segment:{row.uuid}",
+            object=f"segment:{row.uuid}/{object_id}",
             arguments=msgspec.to_builtins(wire),
             timeout=20,
         )

@@ -213,5 +213,7 @@ segment_member = sa.Table(
     identity(),
     sa.Column("network_id", type_id, sa.ForeignKey("network.id"), nullable=False),
     sa.Column("host_id", type_id, sa.ForeignKey("host.id"), nullable=False, index=True),
+    # What starts on the host right now may bring it the peers of a moment ago: it is told again when that has started.
+    sa.Column("unsettled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("network_id", "host_id"),
 )

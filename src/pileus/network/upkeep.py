@@ -98,6 +98,16 @@ def check(services: Services) -> None:
                 desire(db, row.kind, row.object_id)
 
 
+@periodic("segment.settle", every=10)
+def settle(services: Services) -> None:
+    """Tell hosts the peers of their segments once more when that may have been lost."""
+    with services.database.read() as db:
+        if db.execute(sa.select(segment_member.c.id).where(segment_member.c.unsettled).limit(1)).first() is None:
+            return
+    with services.database.write() as db:
+        segments.settle(db)
+
+
 def _wanted(db: Connection, kind: str, object_id: int) -> bool:
     found = database.get(db, router if kind == "router" else segment_member, object_id)
     return found is not None and (kind == "segment" or found.removed is None)

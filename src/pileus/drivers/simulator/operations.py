@@ -241,7 +241,8 @@ def ensure_segment(world: World, host: int, arguments: Segment) -> None:
 def release_segment(world: World, host: int, arguments: Segment) -> SegmentState:
     """Forget a segment that no machine or router of the host uses any more."""
     wanted = (arguments.kind, arguments.tag)
-    plugged = [nic["segment"] for m in world.scan("machine", host).values() for nic in m["spec"]["nics"]]
+    powered = [m for m in world.scan("machine", host).values() if m["power"] == "on"]
+    plugged = [nic["segment"] for m in powered for nic in m["spec"]["nics"]]
     plugged += [r["spec"]["guest"]["segment"] for r in world.scan("router", host).values() if r["running"]]
     if wanted in [(segment["kind"], segment["tag"]) for segment in plugged]:
         return SegmentState(bridge=f"sim{arguments.tag}")

@@ -55,7 +55,7 @@ class CreatePortForwardingRule(Command):
         public, private = self._count(self._public), self._count(self._private)
         if public != private:
             raise InvalidParameter(
-                f"parameters publicport and publicendport are {public} ports, privateport and privateendport {private}: "
+                f"parameters publicport to publicendport are {public} ports, privateport to privateendport {private}: "
                 "make them as many"
             )
 
