@@ -143,6 +143,11 @@ def disagreements(url: str) -> list[str]:
         database.close()
 
 
+def batched(point: list[Any]) -> bool:
+    """Tell whether a point is the courier's, who takes as many answers at once as have come: their number varies."""
+    return point[0].startswith("courier/")
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A furnished cloud on SQLite, shut down; its folder is copied for each death."""
@@ -164,7 +169,8 @@ def test_every_boundary_on_sqlite(name: str, base: tuple[Path, dict[str, str]], 
     assert whole["reached"], "the call reached no step at all"
     for number, point in enumerate(whole["reached"]):
         copy = shutil.copytree(folder, tmp_path / f"death{number}")
-        assert dying.run(copy, "", calls, point) is None, f"{point} was not reached the second time"
+        died = dying.run(copy, "", calls, point) is None
+        assert died or batched(point), f"{point} was not reached the second time"
         after = dying.run(copy, "", [], None)
         assert after is not None
         assert after["quiet"], f"jobs were still open after death at {point}"
@@ -191,9 +197,10 @@ def _deaths(
     """Run the calls on a copy of the base, dying at a point or not at all; check; return what was reached."""
     with fresh_database(server, "kill_copy", template="kill_base") as url:
         first = dying.run(folder, url, calls, die)
-        assert (first is None) == (die is not None), f"{die} was not reached the second time"
-        after = first or dying.run(folder, url, [], None)
+        assert first is not None or die is not None
+        assert first is None or die is None or batched(die), f"{die} was not reached the second time"
+        after = dying.run(folder, url, [], None)
         assert after is not None
         assert after["quiet"], f"jobs were still open after death at {die}"
         assert disagreements(url) == [], f"after death at {die}"
-        return after["reached"]
+        return first["reached"] if first is not None else []
