@@ -38,7 +38,7 @@ def wait(services: Services, job_id: int, limit: float = LIMIT) -> None:
         if row.state == "done":
             return
         if row.state in ("failed", "cancelled"):
-            refusal = msgspec.json.decode(row.result or "{}", type=_Refusal)
+            refusal = msgspec.convert(row.result or {}, _Refusal)
             raise JobRefused(refusal.errortext, refusal.errorcode)
         if time.monotonic() > until:
             raise ResourceUnavailable(f"it takes longer than {limit:.0f} s; the work goes on as job {row.uuid}")
