@@ -81,7 +81,8 @@ def _usable(folder: Path) -> None:
         (folder / "templates").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidParameter(f"parameter url: the folder {folder} cannot be made: {error.strerror}") from error
-    if not os.access(folder / "templates", os.W_OK | os.X_OK):
+    # By effective rights: the capability with which a server below a closed folder runs is not a real one.
+    if not os.access(folder / "templates", os.W_OK | os.X_OK, effective_ids=True):
         raise InvalidParameter(f"parameter url: the management server may not write to {folder}")
 
 
