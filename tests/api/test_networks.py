@@ -424,3 +424,11 @@ def test_router_rows_are_one_for_a_network(cloud: Cloud, zone: dict[str, str]) -
         assert db.execute(sa.select(sa.func.count()).select_from(router)).scalar_one() == 1
         assert db.execute(sa.select(sa.func.count()).select_from(segment_member)).scalar_one() >= 1
     assert healthy(cloud)
+
+
+def test_machine_in_two_networks(cloud: Cloud, zone: dict[str, str]) -> None:
+    first, second = (isolated_network(cloud, zone, name) for name in ("n1", "n2"))
+    made = machine(cloud, zone, f"{first},{second}", "m1")
+    assert [each["isdefault"] for each in made["nic"]] == [True, False]
+    assert {each["networkid"] for each in made["nic"]} == {first, second}
+    assert len(cloud.list("listRouters", listall=True)) == 2

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database
 from pileus.core.calls import Call
-from pileus.core.errors import InsufficientAddresses, InvalidParameter
+from pileus.core.errors import ConcurrentChange, InsufficientAddresses, InvalidParameter
 from pileus.network import networks, routers, rules, segments
 from pileus.network.tables import network, network_offering, nic, public_address
 from pileus.wire.machines import Nic
@@ -139,6 +139,9 @@ def specs(db: Connection, machine_id: int, host_id: int) -> list[Nic]:
         )
     }
     wires = segments.wires(db, list(of.values()), host_id)
+    for row in of.values():
+        if row.id not in wires:
+            raise ConcurrentChange(f"network {row.name} is {row.state}, not Implemented: no machine can start in it")
     return [
         Nic(
             uuid=row.uuid,

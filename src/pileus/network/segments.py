@@ -197,18 +197,12 @@ def used(db: Connection, network_id: int, host_id: int, states: Sequence[str] = 
     )
     if db.execute(sa.select(router.c.id).where(*here).limit(1)).first():
         return True
-    plugged = sa.select(nic.c.machine_id).where(
-        nic.c.network_id == network_id, nic.c.removed.is_(None), nic.c.machine_id.is_not(None)
-    )
     there = machines.table()
-    return (
-        db.execute(
-            sa.select(there.c.id)
-            .where(there.c.host_id == host_id, there.c.state.in_(states), there.c.id.in_(plugged))
-            .limit(1)
-        ).first()
-        is not None
+    plugged = sa.exists().where(  # looked up for each machine of the host: a network may have ten thousand NICs
+        nic.c.machine_id == there.c.id, nic.c.network_id == network_id, nic.c.removed.is_(None)
     )
+    statement = sa.select(there.c.id).where(there.c.host_id == host_id, there.c.state.in_(states), plugged).limit(1)
+    return db.execute(statement).first() is not None
 
 
 def forget_network(db: Connection, network_id: int) -> None:
