@@ -29,6 +29,30 @@ from pileus.storage.tables import disk_offering, storage_pool, volume
 from pileus.storage.volumes import ALLOCATED, CREATING, READY
 from pileus.wire import machines as wire
 
+_VOLUMES: Any = (
+    sa.select(volume)
+    .where(volume.c.machine_id == sa.bindparam("machine"), volume.c.removed.is_(None))
+    .order_by(volume.c.device_id)
+)
+_PLUGGED: Any = (
+    sa.select(nic.c.network_id, router.c.id)
+    .join(router, sa.and_(router.c.network_id == nic.c.network_id, router.c.removed.is_(None)), isouter=True)
+    .where(nic.c.machine_id == sa.bindparam("machine"), nic.c.removed.is_(None))
+)
+_COPIES: Any = sa.select(template_copy).where(
+    template_copy.c.template_id == sa.bindparam("template"), template_copy.c.state == "Ready"
+)
+_MADE = (
+    sa.update(volume)
+    .where(volume.c.uuid == sa.bindparam("of"), volume.c.state == CREATING)
+    .values(
+        state=READY,
+        path=sa.bindparam("where"),
+        physical_size=sa.bindparam("really"),
+        attached=sa.bindparam("at"),
+    )
+)
+
 
 class Where(msgspec.Struct, frozen=True):
     """Where the caller (or the last failure) wants the machine to be, or not."""
@@ -66,11 +90,7 @@ def reserve(db: Connection, machine_id: int, where: Where, *, generation: int, a
     if row.state not in (model.STOPPED, model.STARTING):
         raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a stopped one can be started")
     offering = database.one(db, service_offering, row.service_offering_id)
-    volumes = db.execute(
-        sa.select(volume)
-        .where(volume.c.machine_id == machine_id, volume.c.removed.is_(None))
-        .order_by(volume.c.device_id)
-    ).all()
+    volumes = db.execute(_VOLUMES, {"machine": machine_id}).all()
     found = placement.of(db).reserve(db, _request(db, row, offering, volumes, where))
     if isinstance(found, Refusal):
         raise InsufficientCapacity(refusal_text(found, admin=admin))
@@ -134,11 +154,7 @@ def _take(
         raise ConcurrentChange(f"virtual machine {row.name} changed its state meanwhile")
     pools = related(db, storage_pool, found.pool_ids)
     create, disks = _disks(db, row, volumes, found.host_id, [pools[id_] for id_ in found.pool_ids])
-    plugged = db.execute(
-        sa.select(nic.c.network_id, router.c.id)
-        .join(router, sa.and_(router.c.network_id == nic.c.network_id, router.c.removed.is_(None)), isouter=True)
-        .where(nic.c.machine_id == row.id, nic.c.removed.is_(None))
-    ).all()
+    plugged = db.execute(_PLUGGED, {"machine": row.id}).all()
     members = segments.join(db, [each.network_id for each in plugged], found.host_id)
     spec = wire.MachineSpec(
         name=row.instance_name,
@@ -191,9 +207,7 @@ def _disks(
 
 
 def _image(db: Connection, row: Row[Any], template_id: int, host_id: int) -> Any:
-    copies = db.execute(
-        sa.select(template_copy).where(template_copy.c.template_id == template_id, template_copy.c.state == "Ready")
-    ).all()
+    copies = db.execute(_COPIES, {"template": template_id}).all()
     here = next((copy for copy in copies if copy.zone_id in (None, row.zone_id)), None)
     if here is None:
         raise InvalidParameter(f"the template of virtual machine {row.name} is in no image store of its zone any more")
@@ -206,15 +220,13 @@ def spec_with_paths(placed: Placed, paths: Mapping[str, str], vnc_password: str)
     return {**placed.spec, "disks": disks, "vnc_password": vnc_password}
 
 
-def started(db: Connection, machine_id: int, paths: Mapping[str, str], sizes: Mapping[str, int | None]) -> None:
+def started(
+    db: Connection, machine_id: int, paths: Mapping[str, str], sizes: Mapping[str, int | None], vnc_port: int | None
+) -> None:
     """Record that the machine runs, with its volumes."""
     moment = database.now()
     for uuid, path in paths.items():
-        db.execute(
-            sa.update(volume)
-            .where(volume.c.uuid == uuid, volume.c.state == CREATING)
-            .values(state=READY, path=path, physical_size=sizes.get(uuid), attached=moment)
-        )
+        db.execute(_MADE, {"of": uuid, "at": moment, "where": path, "really": sizes.get(uuid)})
     if not database.change(
         db,
         machine,
@@ -223,6 +235,7 @@ def started(db: Connection, machine_id: int, paths: Mapping[str, str], sizes: Ma
         state=model.RUNNING,
         power_state="PowerOn",
         power_seen=moment,
+        vnc_port=vnc_port,
         updated=moment,
     ):
         raise ConcurrentChange("the virtual machine changed its state meanwhile")

@@ -19,7 +19,6 @@ from pileus.identity.tables import user
 from pileus.images.tables import os_type, template
 from pileus.infrastructure.tables import host, zone
 from pileus.network import views as network_views
-from pileus.network.tables import public_address
 from pileus.storage.tables import disk_offering, volume
 from pileus.storage.volumes import DATA
 
@@ -27,6 +26,19 @@ Fields = dict[str, Any]
 
 DETAILS = ("group", "nics", "stats", "secgrp", "tmpl", "servoff", "diskoff", "backoff", "iso", "volume", "affgrp")
 """What a list may be asked to show beside the machines themselves (``all`` and ``min`` say all and nothing)."""
+
+
+_DATA_OFFERINGS: Any = (
+    sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
+    .join(disk_offering, disk_offering.c.id == volume.c.disk_offering_id)
+    .where(
+        volume.c.machine_id.in_(sa.bindparam("ids", expanding=True)), volume.c.type == DATA, volume.c.removed.is_(None)
+    )
+    .order_by(volume.c.device_id.desc())
+)
+_JOBS: Any = sa.select(job.c.key, job.c.uuid).where(
+    job.c.key.in_(sa.bindparam("keys", expanding=True)), job.c.state.in_(ACTIVE)
+)
 
 
 def wanted_details(details: Iterable[str]) -> frozenset[str]:
@@ -49,6 +61,7 @@ def machines(
     admin: bool,
     details: frozenset[str] = frozenset(DETAILS),
     user_data: bool = False,
+    jobs: bool = True,
 ) -> list[Fields]:
     """Return machines; where they run is for root admins."""
     ids = [row.id for row in rows]
@@ -60,9 +73,8 @@ def machines(
     templates = related(db, template, (row.template_id for row in rows))
     offerings = related(db, service_offering, (row.service_offering_id for row in rows)) if "servoff" in details else {}
     nics: Mapping[int, list[Fields]] = network_views.nics(db, ids, admin=admin) if "nics" in details else {}
-    addresses = _public_addresses(db, ids) if "nics" in details else {}
     disks = _data_offerings(db, ids) if "diskoff" in details else {}
-    pending = _jobs(db, ids)
+    pending = _jobs(db, ids) if jobs else {}
     found: list[Fields] = []
     for row in rows:
         view = _basics(row, zones[row.zone_id], users.get(row.user_id), systems.get(row.os_type_id))
@@ -77,7 +89,7 @@ def machines(
             view |= {"serviceofferingid": offering.uuid, "serviceofferingname": offering.name}
         if "nics" in details:
             view["nic"] = nics.get(row.id, [])
-            view |= _default_address(view["nic"]) | addresses.get(row.id, {})
+            view |= _default_address(view["nic"])
         view |= disks.get(row.id, {})
         for field, detail in (("securitygroup", "secgrp"), ("affinitygroup", "affgrp")):
             if detail in details:
@@ -142,15 +154,9 @@ def _where(row: Row[Any], on: Row[Any] | None) -> Fields:
 
 def _default_address(nics: Sequence[Fields]) -> Fields:
     default = next((nic for nic in nics if nic.get("isdefault")), None)
-    return {"ipaddress": default.get("ipaddress")} if default is not None else {}
-
-
-def _public_addresses(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
-    """Return the static NAT addresses of machines."""
-    statement = sa.select(public_address.c.machine_id, public_address.c.address, public_address.c.uuid).where(
-        public_address.c.machine_id.in_(ids), public_address.c.is_static_nat
-    )
-    return {row.machine_id: {"publicip": row.address, "publicipid": row.uuid} for row in db.execute(statement)}
+    if default is None:
+        return {}
+    return {name: default.get(name) for name in ("ipaddress", "publicip", "publicipid")}
 
 
 def _data_offerings(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
@@ -167,8 +173,8 @@ def _data_offerings(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
 def _jobs(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
     """Return the running job of each machine that has one."""
     keys = {f"machine:{id_}": id_ for id_ in ids}
-    statement = sa.select(job.c.key, job.c.uuid).where(job.c.key.in_(keys), job.c.state.in_(ACTIVE))
-    return {keys[row.key]: {"jobid": row.uuid, "jobstatus": 0} for row in db.execute(statement)}
+    found = db.execute(_JOBS, {"keys": list(keys)})
+    return {keys[row.key]: {"jobid": row.uuid, "jobstatus": 0} for row in found}
 
 
 def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:

@@ -32,9 +32,7 @@ def key(machine_id: int) -> str:
 def shown(db: Connection, machine_id: int, *, admin: bool, **more: Any) -> dict[str, Any]:
     """Return a machine as a job's result."""
     row = database.one(db, machine, machine_id)
-    view = views.machines(db, [row], admin=admin)[0]
-    view.pop("jobid", None)
-    view.pop("jobstatus", None)
+    view = views.machines(db, [row], admin=admin, jobs=False)[0]
     return {"virtualmachine": view | more}
 
 
@@ -144,8 +142,7 @@ def _attempt(job: Job, machine_id: int, where: starting.Where, more: dict[str, A
     )
 
     def finish(db: Connection) -> dict[str, Any]:
-        starting.started(db, machine_id, paths, sizes)
-        database.change(db, machine, machine_id, vnc_port=result.get("vnc_port") or None)
+        starting.started(db, machine_id, paths, sizes, result.get("vnc_port") or None)
         return shown(db, machine_id, admin=job.admin, **more)
 
     job.finish("running", finish)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table, event
@@ -149,11 +150,18 @@ def after_commit(db: Connection, hook: Callable[[], None]) -> None:
 
 def insert(db: Connection, table: Table, **values: Any) -> int:
     """Insert a row and return its internal id."""
-    result = db.execute(sa.insert(table).values(**values))
+    computed = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
+    statement = _insert(table).values(computed) if computed else _insert(table)
+    result = db.execute(statement, {name: value for name, value in values.items() if name not in computed})
     key = result.inserted_primary_key
     if key is None:
         raise RuntimeError(f"{table.name} has no primary key")
     return int(key[0])
+
+
+@cache
+def _insert(table: Table) -> sa.Insert:
+    return sa.insert(table)
 
 
 def change(db: Connection, table: Table, id_: int, *, expect: dict[str, Any] | None = None, **values: Any) -> bool:
@@ -161,18 +169,45 @@ def change(db: Connection, table: Table, id_: int, *, expect: dict[str, Any] | N
 
     A list or tuple in ``expect`` means "any of these".
     """
-    statement = sa.update(table).where(table.c.id == id_)
-    for name, value in (expect or {}).items():
+    expected = expect or {}
+    shape = tuple((name, _kind(value)) for name, value in expected.items())
+    computed = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
+    plain = {name: value for name, value in values.items() if name not in computed}
+    statement = _change(table, shape, tuple(plain))
+    if computed:
+        statement = statement.values(computed)
+    parameters = {f"set_{name}": value for name, value in plain.items()}
+    parameters |= {f"is_{name}": value for name, value in expected.items() if value is not None}
+    return db.execute(statement, parameters | {"row_id": id_}).rowcount == 1
+
+
+def _kind(value: Any) -> str:
+    return "any" if isinstance(value, (list, tuple)) else "null" if value is None else "one"
+
+
+@cache
+def _change(table: Table, expected: tuple[tuple[str, str], ...], changed: tuple[str, ...]) -> sa.Update:
+    """Return an update of one row: built once for each combination of columns, as building costs more than running."""
+    statement = sa.update(table).where(table.c.id == sa.bindparam("row_id", type_=table.c.id.type))
+    for name, kind in expected:
         column = table.c[name]
-        statement = statement.where(
-            column.in_(cast(Sequence[Any], value)) if isinstance(value, (list, tuple)) else column == value
-        )
-    return db.execute(statement.values(**values)).rowcount == 1
+        if kind == "null":
+            statement = statement.where(column.is_(None))
+        elif kind == "any":
+            statement = statement.where(column.in_(sa.bindparam(f"is_{name}", expanding=True, type_=column.type)))
+        else:
+            statement = statement.where(column == sa.bindparam(f"is_{name}", type_=column.type))
+    return statement.values({name: sa.bindparam(f"set_{name}", type_=table.c[name].type) for name in changed})
 
 
 def get(db: Connection, table: Table, id_: int) -> Row[Any] | None:
     """Return the row with this internal id, or None."""
-    return db.execute(sa.select(table).where(table.c.id == id_)).one_or_none()
+    return db.execute(_get(table), {"row_id": id_}).one_or_none()
+
+
+@cache
+def _get(table: Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("row_id", type_=table.c.id.type))
 
 
 def one(db: Connection, table: Table, id_: int) -> Row[Any]:

@@ -8,6 +8,7 @@ subtree, users their own account.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -99,15 +100,18 @@ def find(db: Connection, kind: str, reference: str, *, numbers: bool = True) -> 
     """Return the live row that a reference names (uuid, or the internal number where that is allowed), or None."""
     entity = _entities[kind]
     if is_uuid(reference):
-        condition = entity.table.c.uuid == reference.lower()
-    elif numbers and reference.isascii() and reference.isdigit() and len(reference) < 18:
-        condition = entity.table.c.id == int(reference)
-    else:
-        return None
-    statement = sa.select(entity.table).where(condition)
+        return db.execute(_lookup(entity, "uuid"), {"reference": reference.lower()}).one_or_none()
+    if numbers and reference.isascii() and reference.isdigit() and len(reference) < 18:
+        return db.execute(_lookup(entity, "id"), {"reference": int(reference)}).one_or_none()
+    return None
+
+
+@cache
+def _lookup(entity: Entity, column: str) -> sa.Select[Any]:
+    statement = sa.select(entity.table).where(entity.table.c[column] == sa.bindparam("reference"))
     if entity.alive is not None:
         statement = statement.where(entity.alive(entity.table))
-    return db.execute(statement).one_or_none()
+    return statement
 
 
 def resolve(

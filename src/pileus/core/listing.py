@@ -7,17 +7,18 @@ tables it loads once for the whole page (``related``).  The count and the page n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.engine import Row
 
-from pileus.core import entities
+from pileus.core import attachments, entities
 from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
-from pileus.core.parameters import Ref
+from pileus.core.parameters import Entries, Ref
 
 MAX_PAGE = 500
 
@@ -29,6 +30,7 @@ class Query:
         self.table = table
         self.conditions: list[ColumnElement[bool]] = []
         self.order: Sequence[ColumnElement[Any]] = order or (table.c.id,)
+        self.uuid: ColumnElement[Any] | None = table.c.get("uuid")  # of the object that a row stands for
         if "removed" in table.c:
             self.conditions.append(table.c.removed.is_(None))
 
@@ -56,6 +58,18 @@ class Query:
         return self.where(sa.or_(*(column.icontains(value, autoescape=True) for column in columns)))
 
 
+    def tagged(self, wanted: Entries | None) -> Query:
+        """Filter by tags: objects that carry any of them (as CloudStack does)."""
+        if not wanted:
+            return self
+        for entry in wanted:
+            if set(entry) != {"key", "value"}:
+                raise InvalidParameter("parameter tags must be given as tags[0].key=a&tags[0].value=b")
+        if self.uuid is None:
+            raise TypeError(f"rows of {self.table.name} stand for nothing that can carry tags")
+        return self.where(attachments.tagged(self.uuid, wanted))
+
+
 def _plain(value: Any) -> Any:
     return value.id if isinstance(value, Row) else value
 
@@ -66,6 +80,8 @@ class ListCommand(Command):
     page: int | None = None
     pagesize: int | None = None
     keyword: str | None = None
+    tags: Entries | None = None
+    showicon: bool = False
 
     def query(self, call: Call) -> Query:
         """Return conditions and order."""
@@ -81,7 +97,7 @@ class ListCommand(Command):
 
     def run(self, call: Call) -> Listed:
         """Count, fetch the page, render it."""
-        query = self.query(call)
+        query = self.query(call).tagged(self.tags)
         rows, count = fetch(call.db, query, self.page, self.pagesize)
         return Listed(self.view(call, rows), count)
 
@@ -194,12 +210,26 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
     return rows, len(rows)
 
 
+def page_of(items: list[dict[str, Any]], page: int | None, pagesize: int | None) -> Listed:
+    """Return a page of answers that are all at hand (short catalogues only)."""
+    size = MAX_PAGE if pagesize is None else pagesize
+    if size == -1:
+        return Listed(items, len(items))
+    begin = ((page or 1) - 1) * size
+    return Listed(items[begin : begin + size], len(items))
+
+
 def related(db: Connection, table: Table, ids: Iterable[int | None]) -> dict[int, Row[Any]]:
     """Return the rows with these internal ids, by id: one query for a whole page."""
     wanted = sorted({i for i in ids if i is not None})
     if not wanted:
         return {}
-    return {row.id: row for row in db.execute(sa.select(table).where(table.c.id.in_(wanted)))}
+    return {row.id: row for row in db.execute(_related(table), {"ids": wanted})}
+
+
+@cache
+def _related(table: Table) -> Any:
+    return sa.select(table).where(table.c.id.in_(sa.bindparam("ids", expanding=True, type_=table.c.id.type)))
 
 
 def grouped(db: Connection, table: Table, column: ColumnElement[Any], ids: Iterable[int]) -> dict[int, list[Row[Any]]]:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 from pileus.core import entities
 from pileus.core.calls import ADMIN, DOMAIN_ADMIN, RESOURCE_ADMIN, USER, Call, Caller
 from pileus.core.errors import InvalidParameter, PermissionDenied
+from pileus.core.listing import related
 from pileus.identity.tables import account, domain, user
 
 ROOT = 1
@@ -68,7 +69,7 @@ def owner_fields(found: tuple[Row[Any], Row[Any]] | None) -> dict[str, Any]:
 
 
 def _by_id(db: Connection, table: sa.Table, ids: set[int]) -> Iterable[Row[Any]]:
-    return db.execute(sa.select(table).where(table.c.id.in_(sorted(ids)))).all() if ids else []
+    return related(db, table, ids).values()
 
 
 def display_path(path: str) -> str:
