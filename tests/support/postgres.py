@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+FOLDERS = "pileus-test-postgres-"
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -53,13 +55,24 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def sweep() -> None:
+    """End the servers of earlier runs that were killed; a folder is named by the process of its run."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        if Path(f"/proc/{folder.name.removeprefix(FOLDERS).split('-')[0]}").exists():
+            continue
+        with suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            os.kill(int((folder / "data/postmaster.pid").read_text().splitlines()[0]), signal.SIGQUIT)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def private_server() -> Iterator[str]:
     """Run a server; yield the URL of its first database, without the database's name."""
     programs = binaries()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="pileus-test-postgres-"))
+    sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-"))
     account = _user()
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(folder)}
     if account:

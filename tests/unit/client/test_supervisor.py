@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pileus.client.daemon import rotate
 from pileus.client.folder import Folder
 from pileus.client.supervisor import leftovers
-from pileus.client.daemon import rotate
 from pileus.client.supervisor.own import OwnSupervisor
 from pileus.client.supervisor.service import Service, command_line
 from pileus.client.supervisor.systemd import quoted, unit_text
