@@ -8,6 +8,7 @@ from typing import Any
 
 FIRST = ("id", "name", "displayname", "state", "status", "type", "ipaddress", "zonename", "hypervisor", "account")
 WIDEST = 8  # columns of a table
+_WIDE = 240  # characters of a line that goes into a file or a pipe
 
 
 def show(answer: dict[str, Any], *, as_json: bool) -> None:
@@ -36,14 +37,14 @@ def columns(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _rows(answer: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the objects of a list command's answer (a count and one list); None when it is an object."""
     if not answer:
         return []
-    for value in answer.values():
-        if isinstance(value, list):
-            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-            if all(isinstance(item, dict) for item in items):
-                return items
-    return None
+    lists = [value for name, value in answer.items() if name != "count"]
+    if len(lists) != 1 or not isinstance(lists[0], list):
+        return None
+    items: list[Any] = lists[0]  # pyright: ignore[reportUnknownVariableType]
+    return items if all(isinstance(item, dict) for item in items) else None
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -59,8 +60,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(name, no_wrap=name == "id", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name, "")) for name in names))
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(table, markup=False) if console.is_terminal else console.print(table, width=200)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table, markup=False)
 
 
 def _print_fields(row: dict[str, Any]) -> None:
