@@ -6,7 +6,10 @@ import base64
 import fcntl
 import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -18,6 +21,9 @@ PUBLIC_RANGES = (
     "203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24",  # RFC 5737, for documentation
     *(f"198.18.{third}.0/24" for third in range(32)),  # RFC 2544, for benchmarks
 )  # fmt: skip
+
+_SERVER = re.compile(r"^\s*(?:deb\s.*?|URIs:.*?)https?://([A-Za-z0-9.-]+)", re.MULTILINE)
+_RESOLVE_SECONDS = 1.0
 
 
 class Claims:
@@ -31,7 +37,7 @@ class Claims:
         return self._first(data, (prefix_candidate(data, attempt) for attempt in range(64)), "name prefix")
 
     def public_range(self, data: Path, routes: list[IPv4Network]) -> str:
-        """Claim a public range that no other cloud here has and to which the machine has no route yet."""
+        """Claim a public range that no other cloud here has and that overlaps with none of the networks in use."""
         free = (name for name in PUBLIC_RANGES if not any(IPv4Network(name).overlaps(route) for route in routes))
         return self._first(data, (name.replace("/", "_") for name in free), "public range").replace("_", "/")
 
@@ -80,6 +86,23 @@ def routed_networks(table: Path = Path("/proc/net/route")) -> list[IPv4Network]:
             address, mask = (int.from_bytes(bytes.fromhex(fields[at]), "little") for at in (1, 7))
             found.append(IPv4Network((address, mask.bit_count())))
     return found
+
+
+def package_servers(sources: Path = Path("/etc/apt")) -> list[IPv4Network]:
+    """Return the addresses of the machine's package servers: a public range over them would cut it off from them.
+
+    Documentation ranges do serve as real ones in laboratories.  Names that do not resolve within a second are left out.
+    """
+    files = (*sources.glob("sources.list"), *sources.glob("sources.list.d/*"))
+    hosts = {match for file in files for match in _SERVER.findall(file.read_text(errors="replace"))}
+    pool = ThreadPoolExecutor(max(1, len(hosts)), thread_name_prefix="resolve")
+    try:
+        answers = [pool.submit(socket.getaddrinfo, host, None, socket.AF_INET) for host in hosts]
+        done, _late = wait(answers, timeout=_RESOLVE_SECONDS)
+        found = [answer.result() for answer in done if answer.exception() is None]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return sorted({IPv4Network(str(entry[4][0])) for entries in found for entry in entries})
 
 
 def _owner(mark: Path) -> str:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from pileus.client.claims import Claims, prefix_candidate, routed_networks
+from pileus.client.claims import Claims, package_servers, prefix_candidate, routed_networks
 
 
 @pytest.fixture
@@ -61,3 +61,17 @@ def test_the_kernel_s_routing_table_is_read(tmp_path):
         "eth0\t007100CB\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
     )
     assert routed_networks(table) == [IPv4Network("203.0.113.0/24")]
+
+
+def test_package_servers_are_found_in_both_forms_of_sources(tmp_path):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list").write_text(
+        "# http://198.51.100.9/old\ndeb [trusted=yes] http://127.0.0.1/debian x main\n"
+    )
+    (tmp_path / "sources.list.d" / "a.sources").write_text("Types: deb\nURIs: https://127.0.0.2:8443/debian\n")
+    assert package_servers(tmp_path) == [IPv4Network("127.0.0.1"), IPv4Network("127.0.0.2")]
+
+
+def test_a_range_with_a_package_server_in_it_is_left_alone(tmp_path):
+    claims = Claims(tmp_path / "claims")
+    assert claims.public_range(tmp_path / "data", [IPv4Network("203.0.113.80")]) == "198.51.100.0/24"

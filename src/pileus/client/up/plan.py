@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 import pileus
-from pileus.client.claims import Claims, routed_networks
+from pileus.client.claims import Claims, package_servers, routed_networks
 from pileus.client.folder import Cloud, Folder, FolderError
 from pileus.core.options import AGENT_PORT_OFFSET, Options
 
@@ -100,7 +100,7 @@ def _new(folder: Folder, asked: UpOptions) -> Cloud:
         database=asked.database or "",
         uplink=asked.uplink or "none",
         integration_port=asked.integration_port or 0,
-        public="" if simulator else claims.public_range(folder.data, routed_networks()),
+        public="" if simulator else claims.public_range(folder.data, routed_networks() + package_servers()),
         user=service_user() if root else "",
     )
 
