@@ -29,7 +29,8 @@ def configure(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if people:
-        processors.append(structlog.dev.ConsoleRenderer())
+        # Not the default formatter: it prints the local variables of every frame, keys and passwords among them.
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
         processors += [structlog.processors.format_exc_info, _json]
     structlog.configure(
