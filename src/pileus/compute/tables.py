@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pileus.core.counters import counted
 from pileus.core.database import identity, metadata, type_id
 
 service_offering = sa.Table(
@@ -91,3 +92,4 @@ sa.Index(
     sqlite_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
     postgresql_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
 )
+counted(machine)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.engine import Row
 
-from pileus.core import attachments, entities
+from pileus.core import attachments, counters, entities
 from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
@@ -31,8 +31,13 @@ class Query:
         self.conditions: list[ColumnElement[bool]] = []
         self.order: Sequence[ColumnElement[Any]] = order or (table.c.id,)
         self.uuid: ColumnElement[Any] | None = table.c.get("uuid")  # of the object that a row stands for
-        if "removed" in table.c:
-            self.conditions.append(table.c.removed.is_(None))
+        self._alive = table.c.removed.is_(None) if "removed" in table.c else None
+        if self._alive is not None:
+            self.conditions.append(self._alive)
+
+    def counted(self, db: Connection) -> int | None:
+        """Return how many rows there are where the table's counters know it, by accounts alone; else None."""
+        return counters.live(db, self.table, [c for c in self.conditions if c is not self._alive])
 
     def where(self, *conditions: ColumnElement[bool]) -> Query:
         """Add conditions."""
@@ -204,8 +209,11 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
             return rows, offset + len(rows)
         if not rows and offset == 0:
             return rows, 0
-        count = db.execute(sa.select(sa.func.count()).select_from(query.table).where(*query.conditions)).scalar_one()
-        return rows, int(count)
+        count = query.counted(db)
+        if count is None:
+            counting = sa.select(sa.func.count()).select_from(query.table).where(*query.conditions)
+            count = int(db.execute(counting).scalar_one())
+        return rows, count
     rows = db.execute(statement).all()
     return rows, len(rows)
 

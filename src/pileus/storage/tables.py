@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from pileus.core.counters import counted
 from pileus.core.database import identity, metadata, type_id
 
 storage_pool = sa.Table(
@@ -92,3 +93,4 @@ volume = sa.Table(
     sa.Column("destroyed", sa.Float),
     sa.Column("removed", sa.Float),
 )
+counted(volume)
