@@ -34,7 +34,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     domain_path: str  # "/" for ROOT, "/a/b/" below
     role: str  # Admin ResourceAdmin DomainAdmin User
     role_id: int = 0
-    read_only: bool = False  # may call list, query and find commands only
+    projects: frozenset[int] = frozenset()  # the accounts of the projects that the user is a member of
 
     @property
     def admin(self) -> bool:

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from pileus.core import contract, entities, parameters
+from pileus.core import contract, entities, parameters, permissions
 from pileus.core.calls import Call, Listed, Success
-from pileus.core.errors import InvalidParameter
+from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Field
 
 __all__ = ["Command", "CommandSpec", "Listed", "Success", "command", "commands", "find"]
@@ -122,6 +122,8 @@ def _declared(cls: type[Command], wire: contract.CommandContract, managed: set[s
             raise ValueError(f"{cls.__name__}.{name}: the contract has no such parameter")
         default = getattr(cls, name, ...)
         kind = parameters.kind_of(hint)
+        if kind == "entries" and lowered[parameter].type != "map" and name in _SHARED:
+            continue  # another thing of the same name
         ref_kind = lowered[parameter].ref
         if "ref" in kind and not ref_kind:
             raise ValueError(f"{cls.__name__}.{name}: the contract does not say what it refers to")
@@ -146,6 +148,7 @@ _SHARED = {
     "projectid",
     "ids",
     "tags",
+    "showicon",
 }
 
 
@@ -185,6 +188,8 @@ def resolve(spec: CommandSpec, instance: Command, call: Call) -> None:
         if "ref" not in field.kind:
             continue
         value = getattr(instance, field.name)
+        if field.kind == parameters.REF_OR_ALL and value == parameters.ALL:
+            continue
         if value is None or value == []:
             continue
         if entities.known(field.wire.ref) is None:
@@ -195,4 +200,11 @@ def resolve(spec: CommandSpec, instance: Command, call: Call) -> None:
                 call.db, call.caller, field.wire.ref, text, parameter=field.name, manage=field.manage
             )
 
-        setattr(instance, field.name, [one(text) for text in value] if field.kind == "list[ref]" else one(value))
+        found = [one(text) for text in value] if field.kind == "list[ref]" else one(value)
+        for row in found if isinstance(found, list) else [found]:
+            if not permissions.project_allows(call.db, call.caller, row, spec.name):
+                raise PermissionDenied(
+                    f"parameter {field.name}: the project role of {call.caller.account} does not allow {spec.name}",
+                    uuids=((row.uuid, field.name),),
+                )
+        setattr(instance, field.name, found)

@@ -96,10 +96,7 @@ def _field(name: str, type_: Any, depth: int) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16)
-def catalogue(role: str, read_only: bool, size: int) -> list[dict[str, Any]]:
-    """Return all commands that a role may call, by name (``size``: how many are registered, for the cache)."""
-    from pileus.core.dispatch import role_may_call
-
-    del size
-    visible = [spec for _, spec in sorted(commands.commands().items()) if role_may_call(role, read_only, spec)]
+def catalogue(allowed: frozenset[str]) -> list[dict[str, Any]]:
+    """Return the commands that a caller may call, by name."""
+    visible = [spec for name, spec in sorted(commands.commands().items()) if name in allowed]
     return [describe(spec, visible) for spec in visible]

@@ -12,7 +12,7 @@ import sqlalchemy.exc
 import structlog
 from sqlalchemy import Connection
 
-from pileus.core import commands, contract, events
+from pileus.core import attachments, commands, contract, events, permissions
 from pileus.core.calls import Call, Caller, Listed, Success
 from pileus.core.commands import Command, CommandSpec
 from pileus.core.errors import ApiError, InternalError, InUse, InvalidParameter, ServiceUnavailable, UnknownCommand
@@ -56,7 +56,7 @@ def execute(
     services: Services, caller: Caller, spec: CommandSpec, raw: dict[str, str], request: str
 ) -> tuple[Any, Call]:
     """Run a command through its phases; return its result and the call."""
-    if not role_may_call(caller.role, caller.read_only, spec):
+    if spec.name not in permissions.allowed(services, caller):
         raise RoleMayNotCall(f"the role of {caller.account} may not call {spec.name}")
     if spec.wire.is_async:
         check_custom_job_id(raw)
@@ -80,11 +80,6 @@ def execute(
     raise AssertionError("unreachable")
 
 
-def role_may_call(role: str, read_only: bool, spec: CommandSpec) -> bool:
-    """Tell whether callers of a role may call a command; ``read_only`` ones may only look (and never at secrets)."""
-    return role in spec.roles and (not read_only or spec.name.startswith(("list", "query", "find", "log")))
-
-
 def check_custom_job_id(raw: dict[str, str]) -> None:
     """Check the id that the caller chose for the job, and write it as ids are written."""
     chosen = raw.get("customjobid")
@@ -105,9 +100,21 @@ def run(spec: CommandSpec, instance: Command, call: Call) -> Any:
         result = instance.run(call)
     except sqlalchemy.exc.IntegrityError as error:
         raise clash(error) from error
+    _attach(spec, instance, call, result)
     if spec.event and not isinstance(result, Submission):
         events.completed(call)
     return result
+
+
+def _attach(spec: CommandSpec, instance: Command, call: Call, result: Any) -> None:
+    """Fill what hangs on the objects that are answered."""
+    items: list[dict[str, Any]] = []
+    if isinstance(result, Listed):
+        items = result.items
+    elif isinstance(result, dict) and spec.wire.kind == "object":
+        items = [cast(dict[str, Any], result)]
+    asked = frozenset({"showicon"} if getattr(instance, "showicon", False) else ())
+    attachments.attach(call.db, spec.wire.object, items, admin=call.caller.admin, asked=asked)
 
 
 def clash(error: sqlalchemy.exc.IntegrityError) -> ApiError:

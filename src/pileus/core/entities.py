@@ -2,7 +2,7 @@
 
 Each slice registers its kinds.  ``use``: may the caller refer to the object (deploy from it, attach it); ``manage``:
 may the caller change or delete it.  The default for an owned object is: root admins all, domain admins their
-subtree, users their own account.
+subtree, users their own account and those of their projects.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ _domains: list[Table] = []
 
 
 def owned(db: Connection, caller: Caller, row: Row[Any]) -> bool:
-    """Tell whether the caller owns the row or administers its owner's domain (row: account_id, domain_id)."""
-    if caller.admin or row.account_id == caller.account_id:
+    """Tell whether the caller owns the row, alone or in a project, or administers its owner's domain.
+
+    The row has account_id and domain_id.
+    """
+    if caller.admin or row.account_id == caller.account_id or row.account_id in caller.projects:
         return True
     return caller.domain_admin and domain_within(db, row.domain_id, caller.domain_path)
 

@@ -18,7 +18,7 @@ from pileus.core import attachments, counters, entities
 from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
-from pileus.core.parameters import Entries, Ref
+from pileus.core.parameters import Entries, Ref, RefOrAll
 
 MAX_PAGE = 500
 
@@ -61,7 +61,6 @@ class Query:
         if not value:
             return self
         return self.where(sa.or_(*(column.icontains(value, autoescape=True) for column in columns)))
-
 
     def tagged(self, wanted: Entries | None) -> Query:
         """Filter by tags: objects that carry any of them (as CloudStack does)."""
@@ -112,6 +111,7 @@ class OwnedListCommand(ListCommand):
 
     account: str | None = None
     domainid: Ref | None = None
+    projectid: RefOrAll | None = None
     isrecursive: bool = False
     listall: bool = False
 
@@ -124,8 +124,10 @@ class OwnedListCommand(ListCommand):
                 query.table,
                 account=self.account,
                 domain=self.domainid,
+                project=self.projectid,
                 recursive=self.isrecursive,
-                listall=self.listall or by_id is not None,
+                listall=self.listall,
+                named=by_id is not None,
             )
         )
         return query
@@ -149,14 +151,22 @@ def scope(
     *,
     account: str | None = None,
     domain: Row[Any] | None = None,
+    project: Row[Any] | str | None = None,
     recursive: bool = False,
     listall: bool = False,
+    named: bool = False,
 ) -> list[ColumnElement[bool]]:
     """Return the conditions that keep a list to what the caller may see and asked for (columns account_id, domain_id).
 
     Without ``listall`` everybody sees the own account's objects; with it root admins see all, domain admins a subtree.
+    What belongs to projects is only in lists that ask for it: by ``project`` (the project's row, or "-1" for all) or
+    by the objects' ids (``named``).
     """
     tree = entities.domains()
+    if project is not None:
+        return _of_projects(db, caller, table, project, account=account, domain=domain, listall=listall)
+    if named:
+        listall = True
     if account is not None:
         return [table.c.account_id == _named_account(db, caller, account, domain)]
     if domain is not None:
@@ -164,16 +174,61 @@ def scope(
             if domain.id != caller.domain_id:
                 raise PermissionDenied(f"{caller.account} may not list in the domain that parameter domainid names")
             return [table.c.account_id == caller.account_id]
-        if recursive or listall:
+        without = [] if named else _without_projects(db, table)
+        if recursive:
             within = sa.select(tree.c.id).where(tree.c.path.startswith(domain.path, autoescape=True))
-            return [table.c.domain_id.in_(within)] if recursive else [table.c.domain_id == domain.id]
-        return [table.c.domain_id == domain.id]
+            return [table.c.domain_id.in_(within), *without]
+        return [table.c.domain_id == domain.id, *without]
+    own = table.c.account_id == caller.account_id
+    if named and caller.projects:
+        own = table.c.account_id.in_([caller.account_id, *sorted(caller.projects)])
     if not listall or caller.role == "User":
-        return [table.c.account_id == caller.account_id]
+        return [own]
+    without = [] if named else _without_projects(db, table)
     if caller.admin:
-        return []
+        return without
     within = sa.select(tree.c.id).where(tree.c.path.startswith(caller.domain_path, autoescape=True))
-    return [sa.or_(table.c.domain_id.in_(within), table.c.account_id == caller.account_id)]
+    return [sa.or_(table.c.domain_id.in_(within), own), *without]
+
+
+def _projects() -> Table:
+    found = entities.known("Project")
+    if found is None:
+        raise LookupError("no slice registers projects")
+    return found.table
+
+
+def _without_projects(db: Connection, table: Table) -> list[ColumnElement[bool]]:
+    """Return the condition that leaves out what belongs to projects: none where there are no projects."""
+    projects = _projects()
+    if db.execute(sa.select(projects.c.id).limit(1)).first() is None:
+        return []
+    owners = sa.select(projects.c.account_id)
+    if not table.c.account_id.nullable:
+        return [table.c.account_id.not_in(owners)]
+    return [sa.or_(table.c.account_id.is_(None), table.c.account_id.not_in(owners))]
+
+
+def _of_projects(
+    db: Connection,
+    caller: Caller,
+    table: Table,
+    project: Row[Any] | str,
+    *,
+    account: str | None,
+    domain: Row[Any] | None,
+    listall: bool,
+) -> list[ColumnElement[bool]]:
+    if account is not None:
+        raise InvalidParameter("parameters account and projectid exclude each other")
+    if not isinstance(project, str):
+        if domain is not None and domain.id != project.domain_id:
+            raise InvalidParameter("parameter projectid names a project of another domain than parameter domainid")
+        return [table.c.account_id == project.account_id]
+    within = [] if domain is None else [table.c.domain_id == domain.id]
+    if caller.admin:
+        return within if listall else [table.c.account_id.in_(sa.select(_projects().c.account_id)), *within]
+    return [table.c.account_id.in_(sorted(caller.projects)), *within]
 
 
 def _named_account(db: Connection, caller: Caller, name: str, domain: Row[Any] | None) -> int:

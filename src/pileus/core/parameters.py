@@ -23,6 +23,11 @@ from pileus.core.errors import InvalidParameter, MissingParameter
 Ref = Annotated[Row[Any], "ref"]
 """A reference: a uuid on the wire, the object's row in the command; resolved and checked for the caller."""
 
+REF_OR_ALL, ALL = "ref or all", "-1"
+
+RefOrAll = Annotated[Row[Any] | str, REF_OR_ALL]
+"""A reference, or "-1" for all that there are: stays text then."""
+
 Date = Annotated[float, "date"]
 """A point in time: text on the wire, seconds since the epoch in the command."""
 
@@ -39,7 +44,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A declared parameter of a command class."""
 
     name: str
-    kind: str  # str int float bool date ref list[str] list[int] list[ref] map entries
+    kind: str  # str int float bool date ref, ref or all, list[str] list[int] list[ref] map entries
     required: bool
     default: Any
     wire: contract.Parameter

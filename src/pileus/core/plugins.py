@@ -11,7 +11,7 @@ from types import ModuleType
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-SLICES = ("identity", "infrastructure", "images", "storage", "network", "compute")
+SLICES = ("identity", "infrastructure", "images", "storage", "network", "compute", "resources")
 
 
 @cache
@@ -37,7 +37,7 @@ def all_tables() -> sa.MetaData:
     """Return the metadata with the tables of every slice and of the core in it."""
     from pileus.core.database import metadata
 
-    for name in ("core", "core.jobs", *SLICES, "drivers.simulator"):
+    for name in ("core", "core.jobs", *SLICES, "identity.projects", "drivers.simulator"):
         importlib.import_module(f"pileus.{name}.tables")
     return metadata
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from pileus.core.authentication import Key
 from pileus.core.calls import Caller
 from pileus.core.services import Services
-from pileus.identity import sessions, store
-from pileus.identity.tables import account, domain, role, user
+from pileus.identity import roles, sessions, store
+from pileus.identity.projects import members
+from pileus.identity.tables import account, domain, user
 
 REMEMBERED = 1.0
 """Seconds for which a caller is remembered: a disabled user is refused at the latest then."""
@@ -33,14 +34,8 @@ _FACTS = (
         domain.c.id.label("domain_id"),
         domain.c.uuid.label("domain_uuid"),
         domain.c.path.label("domain_path"),
-        role.c.name.label("role_name"),
-        role.c.is_default.label("default_role"),
     )
-    .select_from(
-        user.join(account, account.c.id == user.c.account_id)
-        .join(domain, domain.c.id == account.c.domain_id)
-        .join(role, role.c.id == account.c.role_id)
-    )
+    .select_from(user.join(account, account.c.id == user.c.account_id).join(domain, domain.c.id == account.c.domain_id))
     .where(
         user.c.removed.is_(None),
         account.c.removed.is_(None),
@@ -53,7 +48,7 @@ _BY_KEY = _FACTS.where(user.c.api_key == sa.bindparam("api_key"))
 _BY_USER = _FACTS.where(user.c.id == sa.bindparam("user"))
 
 
-def caller_of(row: Any) -> Caller:
+def caller_of(db: Connection, row: Any) -> Caller:
     """Return the row as a caller."""
     return Caller(
         user_id=row.user_id,
@@ -67,15 +62,14 @@ def caller_of(row: Any) -> Caller:
         domain_path=row.domain_path,
         role=row.role_type,
         role_id=row.role_id,
-        # The finer rules of these default roles are not built yet: reading is what all of them may do.
-        read_only=bool(row.default_role) and row.role_name.startswith(("Read-Only", "Support")),
+        projects=members.projects_of(db, row.account_id, row.user_id),
     )
 
 
 def find(db: Connection, user_id: int) -> Caller | None:
     """Return the user as a caller, or None when the user, the account or the domain is not enabled."""
     row = db.execute(_BY_USER, {"user": user_id}).one_or_none()
-    return None if row is None else caller_of(row)
+    return None if row is None else caller_of(db, row)
 
 
 class Memory:
@@ -97,6 +91,18 @@ def forget(services: Services) -> None:
     memory(services).users.clear()
 
 
+class Permissions:
+    """Answers what callers may do (core.permissions.Permissions)."""
+
+    def allowed(self, services: Services, caller: Caller) -> frozenset[str]:
+        """Return the names of all commands that the caller may call."""
+        return roles.allowed(services, caller.role_id)
+
+    def project_allows(self, db: Connection, caller: Caller, account_id: int, command: str) -> bool:
+        """Tell whether the caller's role in a project allows a command on what the project owns."""
+        return members.allows(db, caller, account_id, command)
+
+
 class Directory:
     """Answers the edge's questions (core.authentication.Identity)."""
 
@@ -108,12 +114,13 @@ class Directory:
             return known[1]
         with services.database.read() as db:
             row = db.execute(_BY_KEY, {"api_key": api_key}).one_or_none()
-        if row is None or not row.secret_key:
+            caller = caller_of(db, row) if row is not None else None
+        if row is None or caller is None or not row.secret_key:
             keys.pop(api_key, None)
             return None  # not remembered: anybody could fill the memory with invented keys
         if len(keys) >= _MOST:
             keys.clear()
-        key = Key(caller_of(row), services.secrets.decrypt(row.secret_key))
+        key = Key(caller, services.secrets.decrypt(row.secret_key))
         keys[api_key] = (time.monotonic() + REMEMBERED, key)
         return key
 

@@ -13,6 +13,9 @@ from pileus.core import entities
 from pileus.core.calls import ADMIN, DOMAIN_ADMIN, RESOURCE_ADMIN, USER, Call, Caller
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.listing import related
+from pileus.identity import roles
+from pileus.identity.projects import members
+from pileus.identity.projects.tables import project
 from pileus.identity.tables import account, domain, user
 
 ROOT = 1
@@ -21,18 +24,24 @@ ROOT = 1
 SYSTEM_ACCOUNT, ADMIN_ACCOUNT = 1, 2
 SYSTEM_USER, ADMIN_USER = 1, 2
 
-RANKS = {USER: 0, DOMAIN_ADMIN: 1, RESOURCE_ADMIN: 2, ADMIN: 3}
+PROJECT = "Project"
+"""Role type of the accounts that belong to projects: nobody signs in with them."""
+
+RANKS = {PROJECT: 0, USER: 0, DOMAIN_ADMIN: 1, RESOURCE_ADMIN: 2, ADMIN: 3}
 """Role types by what they may do: nobody acts for an account of a higher rank than the own."""
 
 _OWNER = sa.select(account, account.c.id.label("account_id"))
 
 
-def owner(call: Call, name: str | None, within: Row[Any] | None) -> Row[Any]:
+def owner(call: Call, name: str | None, within: Row[Any] | None, projectid: Row[Any] | str | None = None) -> Row[Any]:
     """Return the account that an object is made for, checked for the caller.
 
-    ``name`` and ``within`` are the parameters account and domainid (the domain's row); neither means the caller's
-    own.  The row is the account's, with ``account_id`` beside ``id``, so it also serves as an owner.
+    ``name``, ``within`` and ``projectid`` are the parameters account, domainid and projectid (the rows of the domain
+    and of the project); none means the caller's own.  The row is the account's, with ``account_id`` beside ``id``,
+    so it also serves as an owner.
     """
+    if projectid is not None:
+        return _project_account(call, name, within, projectid)
     if name is None:
         if within is not None and within.id != call.caller.domain_id:
             raise InvalidParameter("parameter domainid names another domain, so parameter account is needed beside it")
@@ -48,20 +57,43 @@ def owner(call: Call, name: str | None, within: Row[Any] | None) -> Row[Any]:
     return found
 
 
-def owners(db: Connection, rows: Iterable[Row[Any]]) -> dict[int, tuple[Row[Any], Row[Any]]]:
-    """Return (account, domain) of owned rows by account id: two queries for a whole page."""
+def _project_account(call: Call, name: str | None, within: Row[Any] | None, of: Row[Any] | str) -> Row[Any]:
+    if isinstance(of, str):
+        raise InvalidParameter('parameter projectid must name one project here, not "-1"')
+    if name is not None:
+        raise InvalidParameter("parameters account and projectid exclude each other")
+    if within is not None and within.id != of.domain_id:
+        raise InvalidParameter("parameter projectid names a project of another domain than parameter domainid")
+    if of.state != "Active":
+        raise PermissionDenied(f"parameter projectid: project {of.name} is {of.state.lower()}; activate it first")
+    return call.db.execute(_OWNER.where(account.c.id == of.account_id)).one()
+
+
+Owner = tuple[Row[Any], Row[Any], Row[Any] | None]
+"""An account, its domain, and the project that it belongs to, if any."""
+
+
+def owners(db: Connection, rows: Iterable[Row[Any]]) -> dict[int, Owner]:
+    """Return account, domain and project of owned rows by account id: three queries for a whole page at most."""
     accounts = {row.id: row for row in _by_id(db, account, {row.account_id for row in rows})}
     domains = {row.id: row for row in _by_id(db, domain, {row.domain_id for row in accounts.values()})}
-    return {id_: (row, domains[row.domain_id]) for id_, row in accounts.items()}
+    of_projects = [row.id for row in accounts.values() if row.role_type == PROJECT]
+    projects: dict[int, Row[Any]] = {}
+    if of_projects:
+        found = db.execute(sa.select(project).where(project.c.account_id.in_(sorted(of_projects))))
+        projects = {row.account_id: row for row in found}
+    return {id_: (row, domains[row.domain_id], projects.get(id_)) for id_, row in accounts.items()}
 
 
-def owner_fields(found: tuple[Row[Any], Row[Any]] | None) -> dict[str, Any]:
-    """Return the fields account, domainid, domain and domainpath that every owned object answers."""
+def owner_fields(found: Owner | None) -> dict[str, Any]:
+    """Return account (or project, projectid), domainid, domain and domainpath, which every owned object answers."""
     if found is None:
         return {}
-    of, in_ = found
+    of, in_, project_ = found
     return {
-        "account": of.name,
+        "account": of.name if project_ is None else None,
+        "project": project_.name if project_ is not None else None,
+        "projectid": project_.uuid if project_ is not None else None,
         "domainid": in_.uuid,
         "domain": in_.name,
         "domainpath": display_path(in_.path),
@@ -106,6 +138,29 @@ def uses_user(db: Connection, caller: Caller, row: Row[Any]) -> bool:
         return True
     of = db.execute(sa.select(account).where(account.c.id == row.account_id)).one()
     return uses_account(db, caller, of)
+
+
+def manages_account(db: Connection, caller: Caller, row: Row[Any]) -> bool:
+    """Tell whether the caller may change this account: one whose role allows more than the own role is out of reach."""
+    return uses_account(db, caller, row) and roles.covers(db, caller, row.role_id)
+
+
+def manages_user(db: Connection, caller: Caller, row: Row[Any]) -> bool:
+    """Tell whether the caller may change this user: those of the accounts that the caller may change."""
+    of = db.execute(sa.select(account).where(account.c.id == row.account_id)).one()
+    return manages_account(db, caller, of)
+
+
+def uses_project(db: Connection, caller: Caller, row: Row[Any]) -> bool:
+    """Tell whether the caller may use this project: its members, and the admins of its domain."""
+    return entities.owned(db, caller, row)
+
+
+def manages_project(db: Connection, caller: Caller, row: Row[Any]) -> bool:
+    """Tell whether the caller may change this project: its admins, and the admins of its domain."""
+    if row.account_id in caller.projects and members.is_admin(db, caller, row.id):
+        return True
+    return caller.admin or (caller.domain_admin and entities.domain_within(db, row.domain_id, caller.domain_path))
 
 
 def live_users(db: Connection, account_id: int) -> list[Row[Any]]:

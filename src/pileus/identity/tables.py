@@ -33,10 +33,32 @@ role = sa.Table(
     metadata,
     identity(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
-    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
     sa.Column("type", sa.String(16), nullable=False),  # Admin ResourceAdmin DomainAdmin User
     sa.Column("description", sa.String(255)),
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("is_public", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("state", sa.String(16), nullable=False, server_default="enabled"),
+    sa.Column("removed", sa.Float),
+)
+sa.Index(
+    "uq_role_live_name",
+    role.c.name,
+    unique=True,
+    sqlite_where=role.c.removed.is_(None),
+    postgresql_where=role.c.removed.is_(None),
+)
+
+role_permission = sa.Table(
+    "role_permission",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("role_id", type_id, sa.ForeignKey("role.id"), nullable=False, index=True),
+    sa.Column("rule", sa.String(255), nullable=False),  # a command's name, * for any part of it
+    sa.Column("permission", sa.String(8), nullable=False),  # allow deny
+    sa.Column("description", sa.Text),
+    sa.Column("position", sa.Integer, nullable=False),  # the first rule that matches decides
 )
 
 account = sa.Table(

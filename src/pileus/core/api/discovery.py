@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.core import commands, discovery
+from pileus.core import discovery, permissions
 from pileus.core.calls import Call
 from pileus.core.commands import Command, Listed, command
 from pileus.core.errors import InvalidParameter
@@ -15,7 +15,7 @@ class ListApis(Command):
     name: str | None = None
 
     def run(self, call: Call) -> Listed:
-        found = discovery.catalogue(call.caller.role, call.caller.read_only, len(commands.commands()))
+        found = discovery.catalogue(permissions.allowed(call.services, call.caller))
         if self.name is not None:
             found = [entry for entry in found if entry["name"].lower() == self.name.lower()]
             if not found:

@@ -15,7 +15,7 @@ from pileus.core.database import insert, new_uuid, now, one
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
-from pileus.identity import passwords, store, views, workflows
+from pileus.identity import passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
 from pileus.identity.tables import account, domain, role
 
@@ -60,6 +60,9 @@ class CreateAccount(Command):
         chosen = self._role(call)
         if store.RANKS[chosen.type] > store.RANKS[call.caller.role]:
             raise PermissionDenied("nobody may give an account a role above the own one")
+        if chosen.state != "enabled":
+            raise InvalidParameter(f"parameter roleid: the role {chosen.name} is disabled")
+        roles.refuse_escalation(call.db, call.caller, chosen.id)
         if chosen.type == ADMIN and within.id != store.ROOT:
             raise InvalidParameter("parameter domainid: root admins live in the ROOT domain only")
         if within.state != "Active":
@@ -107,7 +110,9 @@ class CreateAccount(Command):
                 raise InvalidParameter("parameter accounttype does not fit the role that parameter roleid names")
             return self.roleid
         type_ = _TYPES[self.accounttype or 0]
-        return call.db.execute(sa.select(role).where(role.c.type == type_).order_by(role.c.id).limit(1)).one()
+        return call.db.execute(
+            sa.select(role).where(role.c.type == type_, role.c.is_default).order_by(role.c.id).limit(1)
+        ).one()
 
 
 @command("listAccounts", ignored=["showicon"])
@@ -129,7 +134,7 @@ class ListAccounts(ListCommand):
         query.contains(self.keyword, account.c.name)
         if self.accounttype is not None:
             query.equals(account.c.role_type, _TYPES.get(self.accounttype, "none"))
-        query.where(account.c.id != store.SYSTEM_ACCOUNT)
+        query.where(account.c.id != store.SYSTEM_ACCOUNT, account.c.role_type != store.PROJECT)
         if self.id is not None:
             return query.where(account.c.id == self.id.id)
         return query.where(*visible(call, self.domainid, recursive=self.isrecursive, listall=self.listall))
