@@ -1,8 +1,9 @@
 """A server that dies when told: it runs in forked children of one warm process, so that a death costs little.
 
 Reads one JSON request a line and answers one a line.  Request: ``data`` (folder), ``database`` (URL, "" = SQLite in the
-folder), ``calls`` ([command, parameters] in order, each waited for), ``die`` ([point, occurrence] or null).  Answer:
-the list of [point, occurrence] that were reached, or null when the child died.
+folder), ``calls`` ([command, parameters] in order, each waited for), ``die`` ([point, occurrence] or null), ``work``
+(false: only submit the calls, run no job).  Answer: the list of [point, occurrence] that were reached, or null when the
+child died.
 """
 
 from __future__ import annotations
@@ -60,23 +61,33 @@ def live(request: dict[str, Any], out: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(LIMIT)
 
+    if not request["work"]:
+        _submit(services, request["calls"])
+        os.write(out, json.dumps({"reached": [], "quiet": False}).encode())
+        os._exit(0)
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
     channel = HostChannel(services.database, simulator=SimulatorChannel(services.database))
     engine = assembly.make_engine(services, channel, loop=loop, workers=2, lease=LEASE, probe=probe)
     engine.start()
+    ended = quiet(services)
+    for call in request["calls"]:
+        _submit(services, [call])
+        ended = quiet(services)
+    os.write(out, json.dumps({"reached": order, "quiet": ended}).encode())
+    os._exit(0)
+
+
+def _submit(services: Services, calls: list[Any]) -> None:
+    """Call the commands as the first admin."""
     with services.database.read() as db:
         admin = callers.find(db, store.ADMIN_USER)
     if admin is None:
         raise RuntimeError("the cloud has no admin")
-    ended = quiet(services)
-    for command, parameters in request["calls"]:
+    for command, parameters in calls:
         answer = dispatch(services, admin, command, {k.lower(): str(v) for k, v in parameters.items()})
         if answer.status != 200:
             raise RuntimeError(f"{command}: {answer.body}")
-        ended = quiet(services)
-    os.write(out, json.dumps({"reached": order, "quiet": ended}).encode())
-    os._exit(0)
 
 
 def main() -> None:
