@@ -21,6 +21,7 @@ class HypervisorContract:
         yield
         for state in hypervisor.list():
             hypervisor.destroy(state.name)
+        hypervisor.close()
 
     def test_version(self, hypervisor: Hypervisor):
         assert hypervisor.version()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.dataplane import domain_xml
+from pileus.dataplane import domain_xml, names
 from pileus.wire.machines import Disk, MachineSpec, Nic
 from pileus.wire.segments import Segment
 
@@ -83,5 +83,6 @@ def test_valid_by_the_schema(name: str):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_tap_names_fit_the_kernel():
-    assert len(domain_xml.tap_name("pabc", nic(0).uuid)) <= 15
+def test_names_of_links_fit_the_kernel():
+    assert len(names.tap("pabc", nic(0).uuid)) <= 15
+    assert len(names.shaper("pabc", nic(0).uuid)) <= 15

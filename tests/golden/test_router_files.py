@@ -7,9 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pileus.dataplane import dnsmasq, host_firewall, nft
+from pileus.dataplane import dnsmasq, host_firewall, nft, tap_guard
+from pileus.dataplane.checks import SpecError
+from pileus.wire.machines import Nic
+from pileus.wire.segments import Segment
 from tests.golden.specs import SPECS
 
 HERE = Path(__file__).parent
@@ -17,6 +21,20 @@ PATHS = dnsmasq.Paths("/run/x/reservations", "/run/x/names", "/run/x/dnsmasq.pid
 HOSTS = {
     "none": host_firewall.render_host("pl", ["203.0.113.1/24"]),
     "uplink": host_firewall.render_host("pl", ["203.0.113.1/24", "198.51.100.1/25"], "eth0", [8443, 8080]),
+}
+
+GUARDS = {
+    "none": [],
+    "some": [
+        Nic(
+            uuid=f"{number:08x}-58c5-4a0e-8a3b-000000000001",
+            mac=f"02:00:4C:4F:4F:{number:02X}",
+            address=address,
+            segment=Segment(kind="vxlan", tag=5000),
+            device=number,
+        )
+        for number, address in enumerate(("10.1.1.5", "10.1.1.6", ""), 10)
+    ],
 }
 
 
@@ -53,6 +71,19 @@ def test_rules(name: str) -> None:
 def test_host_rules(name: str) -> None:
     same(f"host_{name}.nft", HOSTS[name])
     accepted_by_nft(HOSTS[name])
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_guards(name: str) -> None:
+    text = tap_guard.render_guard("pl", GUARDS[name])
+    same(f"guard_{name}.nft", text)
+    accepted_by_nft(text)
+
+
+@pytest.mark.parametrize("wrong", [{"mac": "02:00:00:00:00:05 drop"}, {"address": "10.1.1.5/24"}, {"address": "::1"}])
+def test_a_guard_takes_no_rubbish(wrong: dict[str, str]) -> None:
+    with pytest.raises(SpecError):
+        tap_guard.render_guard("pl", [msgspec.structs.replace(GUARDS["some"][0], **wrong)])
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 _OWN_MOUNTS = ("unshare", "--mount", "--propagation", "slave", "--")
 _KVM = "/dev/kvm"
+_MADE = ".made-by-pileus"  # file in a folder that was not there before some cloud on this host needed it
 _MASK = "no-kvm"  # file that nobody may open, over a /dev/kvm that is of no use
 _BINARY = "/usr/sbin/libvirtd"
 _MOUNTS = {
@@ -106,6 +107,8 @@ class Libvirtd:
             for file in (*guests, *inquiries):
                 _end(_running(file, "qemu"))
             self._link.unlink(missing_ok=True)
+            for folder in _MOUNTS.values():
+                give_back(Path(folder))
 
     def pid(self) -> int | None:
         """Return its process id while it runs."""
@@ -174,10 +177,48 @@ def answers(path: Path) -> bool:
     return True
 
 
+def provide(folder: Path) -> None:
+    """Make a folder to mount over, where the host has none, and note in it that we did."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return
+    (folder / _MADE).touch()
+
+
+def give_back(folder: Path) -> None:
+    """Remove a folder that `provide` made, unless it was used since or somebody has something mounted there.
+
+    (To remove a folder is to unmount what others have mounted over it: another cloud's libvirtd would lose its own.)
+    """
+    note = folder / _MADE
+    if not note.exists() or list(folder.iterdir()) != [note] or _mounted(folder):
+        return
+    note.unlink()
+    folder.rmdir()
+
+
+def _mounted(folder: Path) -> bool:
+    """Tell whether any process of this host sees something mounted at the folder."""
+    seen: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            namespace = (process / "ns/mnt").readlink().name
+            if namespace in seen:
+                continue
+            mounts = (process / "mountinfo").read_text()
+        except OSError:  # it has ended
+            continue
+        seen.add(namespace)
+        if any(line.split()[4] == str(folder) for line in mounts.splitlines()):
+            return True
+    return False
+
+
 def become_libvirtd(folder: Path) -> None:
     """Mount the folders over libvirt's own (we are in a mount namespace of our own) and become libvirtd."""
     for name, target in _MOUNTS.items():
-        Path(target).mkdir(parents=True, exist_ok=True)
+        provide(Path(target))
         subprocess.run(["mount", "--bind", str(folder / name), target], check=True, timeout=30)
     mask = folder / _MASK
     if mask.exists() and Path(_KVM).exists():

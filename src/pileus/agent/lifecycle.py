@@ -71,6 +71,8 @@ def run(folder: Folder) -> None:
             reporter.stop()
             management.close()
             journal.close()
+            if context.hypervisor is not None:
+                context.hypervisor.close()
             if own is not None:
                 own.release()
 

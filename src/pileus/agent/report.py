@@ -99,6 +99,7 @@ class Reporter:
         gone_off = [state for state in states if state.power == "off" and state.name in self._seen_on]
         machine.note_power_off(self._context, gone_off)
         self._seen_on = {state.name for state in states if state.power == "on"}
+        machine.look_after(self._context)
         return states
 
     def _routers(self) -> list[RouterState]:

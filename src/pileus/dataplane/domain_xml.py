@@ -7,6 +7,7 @@ from xml.etree import ElementTree as Xml
 
 import msgspec
 
+from pileus.dataplane import names
 from pileus.wire.machines import Disk, MachineSpec, Nic
 
 NAMESPACE = "urn:pileus:machine:1"  # of the metadata element that marks a domain as ours
@@ -27,11 +28,6 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     emulator: str = "/usr/bin/qemu-system-x86_64"
     cache: str = "none"  # of the disks; "writeback" where the file system cannot do direct I/O
     shares: bool = False  # whether cgroups can weigh the CPU
-
-
-def tap_name(prefix: str, nic: str) -> str:
-    """Name the host's end of a NIC: at most 13 characters, the kernel takes 15."""
-    return f"{prefix}t{nic.replace('-', '')[:8]}"
 
 
 def render(spec: MachineSpec, here: Circumstances) -> str:
@@ -109,7 +105,7 @@ def _nic(devices: Xml.Element, nic: Nic, here: Circumstances) -> None:
     element = _add(devices, "interface", type="bridge")
     _add(element, "mac", address=nic.mac)
     _add(element, "source", bridge=here.bridges[nic.uuid])
-    _add(element, "target", dev=tap_name(here.prefix, nic.uuid))
+    _add(element, "target", dev=names.tap(here.prefix, nic.uuid))
     _add(element, "model", type=nic.model)
     _add(element, "mtu", size=str(nic.segment.mtu))
 

@@ -14,7 +14,7 @@ from pileus.wire.segments import Segment
 GUEST_LEG = "guest"  # inside a router's namespace
 PUBLIC_LEG = "public"
 _PREFIX = re.compile(r"[a-z][a-z0-9]{0,3}")
-_LINK_ROLES = "gx|gv|vx|vl|rg|rp"
+_LINK_ROLES = "gx|gv|vx|vl|rg|rp|gi"
 
 
 def checked_prefix(prefix: str) -> str:
@@ -56,8 +56,24 @@ def namespace(prefix: str, router: str) -> str:
     return f"{prefix}-{router}"
 
 
+def tap(prefix: str, nic: str) -> str:
+    """Name the host's end of a machine's NIC, by the NIC's uuid; the hypervisor makes and deletes it."""
+    return f"{prefix}t{nic.replace('-', '')[:8]}"
+
+
+def shaper(prefix: str, nic: str) -> str:
+    """Name the intermediate device that what comes from a NIC is slowed down in."""
+    return f"{prefix}gi{nic.replace('-', '')[:8]}"
+
+
+def shaped_tap(prefix: str, link: str) -> str:
+    """Name the tap that an intermediate device belongs to; "" when the link is none of this cloud's."""
+    found = re.fullmatch(rf"{re.escape(prefix)}gi([0-9a-f]+)", link)
+    return f"{prefix}t{found[1]}" if found else ""
+
+
 def host_table(prefix: str) -> str:
-    """Name the cloud's nft table in the host's own namespace."""
+    """Name the cloud's nft tables in the host's own namespace."""
     return f"pileus_{prefix}"
 
 

@@ -38,6 +38,7 @@ class RouterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     drift: bool = False  # found different from the spec, and repaired
     bytes_in: int = 0
     bytes_out: int = 0
+    passwords_taken: list[str] = []  # ids of those passwords in the applied spec that the guests have got
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,17 +6,22 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
+import msgspec
 import pytest
+import structlog
 
-from pileus.agent import probe
+from pileus.agent import libvirtd, probe
 from pileus.agent.libvirtd import Libvirtd
 from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.drivers.hypervisors.libvirt import LibvirtHypervisor
+from pileus.drivers.storage import qcow2
 from pileus.wire.machines import Disk, MachineSpec
 from tests.contracts.hypervisor import HypervisorContract
 from tests.support.guest import READY, write_disk
@@ -119,6 +124,20 @@ class TestLibvirt(HypervisorContract):
             hypervisor.start(spec, {})
         assert "cannot start" in caught.value.message
 
+    def test_disk_grows_under_the_running_guest(self, hypervisor, spec, agent_folder):
+        volume = agent_folder / "volume.qcow2"
+        qcow2.write(volume, 2**20)
+        data = Disk(volume=str(uuid.uuid4()), pool=str(uuid.uuid4()), path=str(volume), device=1)
+        spec = msgspec.structs.replace(spec, disks=[*spec.disks, data])
+        assert not hypervisor.grow_disk(str(volume), 2**21), "no machine runs"
+        hypervisor.start(spec, {})
+        assert hypervisor.grow_disk(str(volume), 2**22)
+        assert not hypervisor.grow_disk(str(agent_folder / "other.qcow2"), 2**22)
+        header = qcow2.read(volume)
+        assert header is not None
+        assert header.size == 2**22
+        assert self.power(hypervisor, spec) == "on"
+
     def test_definition_is_quick(self, hypervisor, spec, daemon):
         """A /dev/kvm that QEMU's user cannot open would cost half a minute here."""
         connection = libvirt.open(daemon.uri())
@@ -132,6 +151,82 @@ class TestLibvirt(HypervisorContract):
 def test_no_mount_is_left_on_the_host(daemon: Libvirtd):
     assert daemon.pid() is not None
     assert "libvirt" not in Path("/proc/self/mountinfo").read_text()
+
+
+def users(folder: Path) -> set[str]:
+    """Name the users of the QEMU processes whose command line has the folder."""
+    command = ["pgrep", "-f", f"qemu-system-x86_64.*{folder}"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return {Path(f"/proc/{pid}").owner() for pid in found.stdout.split()}
+
+
+def test_qemu_has_a_user_of_its_own(daemon: Libvirtd, agent_folder: Path):
+    hypervisor, spec = driver(daemon, agent_folder), machine(agent_folder)
+    try:
+        hypervisor.start(spec, {})
+        assert users(agent_folder) == {"libvirt-qemu"}
+    finally:
+        hypervisor.destroy(spec.name)
+
+
+def test_qemu_is_root_where_its_user_cannot_reach_the_folder():
+    with tempfile.TemporaryDirectory(prefix="pileus-test-") as name:  # 0700
+        folder = Path(name) / "agent"
+        folder.mkdir()
+        daemon = Libvirtd(folder / "libvirt", PREFIX)
+        try:
+            daemon.start()
+            hypervisor, spec = driver(daemon, folder), machine(folder)
+            hypervisor.start(spec, {})
+            assert users(folder) == {"root"}
+            until(lambda: READY in (folder / "consoles" / f"{spec.name}.log").read_bytes(), 20, "the guest's greeting")
+            hypervisor.destroy(spec.name)
+        finally:
+            daemon.stop()
+
+
+def test_the_watch_is_quiet_when_libvirtd_is_gone():
+    with tempfile.TemporaryDirectory(prefix="pileus-test-") as name, structlog.testing.capture_logs() as said:
+        folder = Path(name)
+        daemon = Libvirtd(folder / "libvirt", PREFIX)
+        changed = threading.Event()
+        try:
+            daemon.start()
+            hypervisor = driver(daemon, folder)
+            hypervisor.watch(changed.set)
+            assert changed.wait(10)
+            daemon.stop()
+            time.sleep(7)  # three looks
+            changed.clear()
+            daemon.start()
+            assert changed.wait(10), "it watches the new libvirtd"
+        finally:
+            daemon.stop()
+        hypervisor.close()
+    told = [entry["event"] for entry in said if "events of libvirt" in entry["event"]]
+    assert told == ["events of libvirt cannot be watched; trying again", "events of libvirt are watched again"]
+    assert "libvirt-watch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_folders_for_libvirt_are_given_back(tmp_path: Path):
+    ours, used, theirs = (tmp_path / name for name in ("ours", "used", "theirs"))
+    theirs.mkdir()
+    for folder in (ours, used, theirs):
+        libvirtd.provide(folder)
+    (used / "file").touch()
+    script = f"mount -t tmpfs none {ours} && echo ready && exec sleep 60"
+    other = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        libvirtd.give_back(ours)
+        assert ours.exists(), "another process has something mounted there"
+    finally:
+        other.kill()
+        other.communicate()
+    for folder in (ours, used, theirs):
+        libvirtd.give_back(folder)
+    assert [folder.exists() for folder in (ours, used, theirs)] == [False, True, True]
 
 
 def test_long_folder_is_reached_through_a_link(tmp_path: Path):

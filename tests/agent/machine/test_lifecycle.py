@@ -20,10 +20,11 @@ import pytest
 
 from pileus.core.channel import Address, HttpsChannel
 from pileus.core.mtls import client_context
+from pileus.dataplane import names
 from pileus.wire.machines import Disk, MachineSpec, Nic
 from pileus.wire.operations import Answer, Operation
 from pileus.wire.segments import Segment
-from pileus.wire.storage import Image, Pool, VolumeSpec
+from pileus.wire.storage import Image, Pool, VolumeResize, VolumeSpec
 from tests.support.guest import READY, write_disk
 from tests.support.management import ManagementServer, free_port
 from tests.support.waiting import until
@@ -177,6 +178,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
         address="10.1.1.5",
         segment=Segment(kind="vxlan", tag=77),
         device=0,
+        rate_mbit=100,
     )
     spec = MachineSpec(
         name="i-2-1-VM",
@@ -194,7 +196,14 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     console = host.data / "agent" / "consoles" / f"{spec.name}.log"
     until(lambda: READY in console.read_bytes(), 20, "the guest's greeting")
     until(lambda: powers(management) == {spec.name: "on"}, 10, "the report of the running machine")
-    assert len(links()) >= 2, "a tap and a bridge"
+    tap, shaper = names.tap(PREFIX, nic.uuid), names.shaper(PREFIX, nic.uuid)
+    assert {tap, shaper, names.guest_bridge(PREFIX, nic.segment)} <= links()
+    assert "rate 100Mbit" in output("tc", "qdisc", "show", "dev", tap)
+    assert f'"{tap}" . {nic.mac} . {nic.address}' in output("nft", "list", "table", "bridge", f"pileus_{PREFIX}")
+    resize = VolumeResize(pool=pool, uuid=volume.uuid, size=2**22)
+    grown = host.do("volume.resize", f"volume:{volume.uuid}", resize)
+    assert grown.state == "done", grown.failure
+    assert grown.result["size"] == 2**22
     stale = host.do("machine.start", thing, msgspec.structs.replace(spec, generation=1))
     assert stale.failure is not None
     assert stale.failure.code == "stale"
@@ -211,11 +220,14 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     host.teardown()  # twice is as good as once
     assert host.processes() == set()
     assert links() == set()
+    assert f"pileus_{PREFIX}" not in output("nft", "list", "tables")
     assert str(host.data) not in Path("/proc/self/mountinfo").read_text()
 
     host.start()
-    until(lambda: powers(management) == {spec.name: "on"} and console.exists(), 40, "the machine's return")
-    assert pid_of(host.data) != qemu
+    seen = len(management.reports)
+    until(lambda: len(management.reports) > seen and powers(management) == {spec.name: "on"}, 40, "the machine's return")
+    assert pid_of(host.data) not in {"", qemu}
+    assert "rate 100Mbit" in output("tc", "qdisc", "show", "dev", tap)
     assert host.do("machine.stop", thing, {"name": spec.name, "timeout": 20}).state == "done"
     until(lambda: powers(management) == {spec.name: "off"}, 10, "the report of the stopped machine")
     host.end()
@@ -230,6 +242,10 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
 
 def powers(management: ManagementServer) -> dict[str, str]:
     return {machine.name: machine.power for machine in management.reports[-1].machines}
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
 
 
 def pid_of(data: Path) -> str:

@@ -15,6 +15,7 @@ from pileus.agent.linux.commands import CommandError
 
 _START = 15.0  # seconds that the process may take to start on a busy host
 _lock = threading.Lock()
+_taken: dict[Path, tuple[tuple[int, int], frozenset[str]]] = {}  # by file: its stamp, and what it says
 
 
 def publish(context: AgentContext, name: str, service: bytes, renewed: bool) -> list[str]:
@@ -58,10 +59,18 @@ def stop(context: AgentContext) -> None:
     _control(context).unlink(missing_ok=True)
 
 
-def taken(context: AgentContext) -> set[str]:
+def taken(context: AgentContext) -> frozenset[str]:
     """Return the ids of the passwords that guests have fetched."""
     path = _state(context) / "taken"
-    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return frozenset()
+    stamp = (status.st_mtime_ns, status.st_size)
+    known = _taken.get(path)
+    if known is None or known[0] != stamp:
+        known = _taken[path] = (stamp, frozenset(path.read_text(encoding="utf-8").split()))
+    return known[1]
 
 
 def _poke(context: AgentContext) -> int:

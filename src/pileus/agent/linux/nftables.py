@@ -4,18 +4,48 @@ from __future__ import annotations
 
 import socket
 import struct
+from pathlib import Path
 
+import msgspec
+
+from pileus.agent import kept
 from pileus.agent.linux.commands import CommandError, run
 
 _NETLINK_NETFILTER = 12
 _GET_GENERATION = (10 << 8) | 16  # subsystem nf_tables, message NFT_MSG_GETGEN
 _REQUEST = 1
 _GENERATION_ID = 1  # attribute NFTA_GEN_ID
+_seen: dict[Path, tuple[str, int]] = {}  # by record: the rules that were right at that number of the ruleset
 
 
 def load(ruleset: str) -> None:
     """Apply a file in one transaction: all of it or, with CommandError, nothing."""
     run(["nft", "-f", "-"], text=ruleset)
+
+
+def keep(family: str, name: str, rules: str, record: Path) -> bool:
+    """Load a table unless just this text was loaded and the kernel still holds what it then held; tells whether.
+
+    `record` is a file of ours that remembers both.  While nobody changes any rule on the host, a look is one message.
+    """
+    number = generation()
+    if _seen.get(record) == (rules, number):
+        return False
+    known = kept.load(record, dict[str, str]) or {}
+    right = known.get("rules") == rules and known.get("listing") == listing(family, name)
+    if not right:
+        load(rules)
+        number = generation()
+        kept.write(record, msgspec.json.encode({"rules": rules, "listing": listing(family, name)}))
+    _seen[record] = (rules, number)
+    return not right
+
+
+def forget(family: str, name: str, record: Path) -> None:
+    """Delete a table and what is remembered of it."""
+    delete_table(family, name)
+    _seen.pop(record, None)
+    record.unlink(missing_ok=True)
 
 
 def generation() -> int:

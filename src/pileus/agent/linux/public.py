@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from ipaddress import IPv4Interface
+from pathlib import Path
 
 import msgspec
 import pyroute2
@@ -55,7 +56,7 @@ def remove(context: AgentContext) -> None:
     with _lock, links.netlink() as ip:
         links.delete(ip, names.public_bridge(context.prefix))
         links.set_unreachable(ip, _networks(network), present=False)
-        nftables.delete_table("inet", names.host_table(context.prefix))
+        nftables.forget("inet", names.host_table(context.prefix), _record(context))
         _restore_settings(context)
 
 
@@ -104,16 +105,12 @@ def _uplink(context: AgentContext, ip: object) -> str:
 
 
 def _rules(context: AgentContext, rules: str) -> list[str]:
-    """Load the host's table unless just this text was loaded and the kernel still holds what it then held."""
-    record = kept.run_folder(context) / "host.json"
-    table = names.host_table(context.prefix)
-    known = kept.load(record, dict[str, str]) or {}
-    if known.get("rules") == rules and known.get("listing") == nftables.listing("inet", table):
-        return []
-    nftables.load(rules)
-    now = {"rules": rules, "listing": nftables.listing("inet", table)}
-    kept.write(record, msgspec.json.encode(now))
-    return ["host rules"]
+    changed = nftables.keep("inet", names.host_table(context.prefix), rules, _record(context))
+    return ["host rules"] if changed else []
+
+
+def _record(context: AgentContext) -> Path:
+    return kept.run_folder(context) / "host.json"
 
 
 def _attach(ip: object, bridge: str, interface: str) -> list[str]:

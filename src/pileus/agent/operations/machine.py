@@ -6,12 +6,16 @@ import contextlib
 import threading
 from pathlib import Path
 
+import pyroute2
 import structlog
 
 from pileus.agent import machines
 from pileus.agent.context import AgentContext
-from pileus.agent.linux import segments
+from pileus.agent.linux import guard, limits, segments
+from pileus.agent.linux.commands import CommandError
 from pileus.agent.registry import OperationError, Progress, operation
+from pileus.dataplane import checks
+from pileus.dataplane.tap_guard import render_guard
 from pileus.drivers.hypervisors.base import Hypervisor, HypervisorError
 from pileus.wire.machines import (
     MachineRef,
@@ -39,13 +43,16 @@ def start(context: AgentContext, arguments: MachineSpec, progress: Progress) -> 
     if missing:
         text = f"machine {spec.name} cannot start: its volumes are not on this host"
         raise OperationError("volume-missing", text, detail=", ".join(missing))
+    _check_nics(context, spec)
     progress(0.1)
     machines.keep(context.data, spec, running=kept is not None and kept.running)
     bridges = _plug(context, spec)
+    _guard(context)
     with translated():
         state = _hypervisor(context).start(spec, bridges)
     with _power:
         machines.keep(context.data, spec, running=True)
+    look_after(context)
     return state
 
 
@@ -58,6 +65,7 @@ def stop(context: AgentContext, arguments: MachineStop, progress: Progress) -> N
     progress(0.1)
     with translated():
         _hypervisor(context).stop(arguments.name, force=arguments.force, timeout=arguments.timeout)
+    look_after(context)
 
 
 @operation("machine.reboot")
@@ -72,6 +80,7 @@ def reboot(context: AgentContext, arguments: MachineStop, progress: Progress) ->
     if kept is not None:
         with _power:
             machines.keep(context.data, kept.spec, running=True)
+    look_after(context)  # a new QEMU has new taps
     return state
 
 
@@ -86,6 +95,7 @@ def destroy(context: AgentContext, arguments: MachineRef, progress: Progress) ->
         for nic in kept.spec.nics:
             segments.release(context, nic.segment, _holder(kept.spec))
     machines.forget(context.data, arguments.name)
+    look_after(context)
 
 
 @operation("machine.list")
@@ -99,6 +109,7 @@ def list_machines(context: AgentContext, arguments: Nothing, progress: Progress)
 def restore(context: AgentContext) -> None:
     """Start the machines that should run, after a reboot of the host or `pileus down`."""
     hypervisor = _hypervisor(context)
+    _guard(context)
     for kept in machines.all_kept(context.data):
         if not kept.running:
             continue
@@ -110,6 +121,20 @@ def restore(context: AgentContext) -> None:
             )
         else:
             log.info("machine is running again", machine=kept.spec.name)
+    look_after(context)
+
+
+def look_after(context: AgentContext) -> None:
+    """Repair what keeps machines to their own addresses and rates; what fails is tried at each report."""
+    known = machines.all_kept(context.data)
+    try:
+        if guard.ensure(context, (nic for each in known for nic in each.spec.nics)):
+            log.info("the taps' guard was renewed", machines=len(known))
+        changed = limits.ensure(context, (nic for each in known if each.running for nic in each.spec.nics))
+        if changed:
+            log.info("rates of NICs were limited", taps=changed)
+    except (CommandError, pyroute2.NetlinkError, OSError) as error:
+        log.exception("the taps of machines cannot be kept in order; tried again at the next report", why=str(error))
 
 
 def note_power_off(context: AgentContext, states: list[MachineState]) -> None:
@@ -137,6 +162,22 @@ def translated():
 def _plug(context: AgentContext, spec: MachineSpec) -> dict[str, str]:
     """Make the segments of all NICs and return their bridges, by the NIC's uuid."""
     return {nic.uuid: segments.ensure(context, nic.segment, _holder(spec)) for nic in spec.nics}
+
+
+def _check_nics(context: AgentContext, spec: MachineSpec) -> None:
+    try:
+        render_guard(context.prefix, spec.nics)
+    except checks.SpecError as error:
+        raise OperationError("invalid-spec", f"machine {spec.name}: {error}") from error
+
+
+def _guard(context: AgentContext) -> None:
+    """Renew the guard before a machine can send anything; without it none is started."""
+    try:
+        guard.ensure(context, (nic for kept in machines.all_kept(context.data) for nic in kept.spec.nics))
+    except (CommandError, OSError) as error:
+        text = "this host cannot keep machines to their own addresses, so none is started"
+        raise OperationError("guard-failed", text, retryable=True, detail=str(error)) from error
 
 
 def _holder(spec: MachineSpec) -> str:

@@ -10,7 +10,7 @@ import structlog
 
 from pileus.agent import kept
 from pileus.agent.context import AgentContext
-from pileus.agent.linux import links, namespaces, public, segments
+from pileus.agent.linux import guard, links, namespaces, public, segments
 from pileus.agent.linux.commands import CommandError
 from pileus.agent.operations import router
 from pileus.agent.registry import OperationError, Progress, operation
@@ -74,8 +74,8 @@ def teardown(context: AgentContext) -> None:
     for name in namespaces.named(context.prefix):
         namespaces.remove(name)
     public.remove(context)
+    guard.remove(context)
     run = kept.run_folder(context)
-    (run / "host.json").unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # others of this cloud may keep files there
         run.rmdir()
 

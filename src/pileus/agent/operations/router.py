@@ -138,7 +138,7 @@ def teardown(context: AgentContext) -> None:
     metadata.stop(context)
 
 
-def passwords_taken(context: AgentContext) -> set[str]:
+def passwords_taken(context: AgentContext) -> frozenset[str]:
     """Return the ids of the passwords that guests have fetched from this host's routers."""
     return metadata.taken(context)
 
@@ -168,6 +168,9 @@ def _state(context: AgentContext, spec: RouterSpec, *, drift: bool) -> RouterSta
         drift=drift,
         bytes_in=came_in,
         bytes_out=went_out,
+        passwords_taken=sorted(
+            {host.password_id for host in spec.hosts if host.password_id} & passwords_taken(context)
+        ),
     )
 
 

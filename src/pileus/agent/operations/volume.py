@@ -7,6 +7,7 @@ import contextlib
 from pileus.agent.context import AgentContext
 from pileus.agent.registry import OperationError, Progress, operation
 from pileus.drivers import storage
+from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.drivers.storage.base import Fetch, StorageError
 from pileus.wire.storage import ImageRef, VolumeRef, VolumeResize, VolumeSpec, VolumeState
 
@@ -29,11 +30,19 @@ def delete(context: AgentContext, arguments: VolumeRef, progress: Progress) -> N
 
 @operation("volume.resize")
 def resize(context: AgentContext, arguments: VolumeResize, progress: Progress) -> VolumeState:
-    """Grow a volume that no running machine uses."""
-    del context
+    """Grow a volume: by the running machine that uses it, which sees the new size at once, else its file."""
     progress(0.0)
+    driver = storage.driver(arguments.pool.kind)
     with translated():
-        return storage.driver(arguments.pool.kind).resize(arguments.pool, arguments.uuid, arguments.size)
+        before = driver.stat(arguments.pool, arguments.uuid)
+        if context.hypervisor is not None and arguments.size > before.size:
+            try:
+                grown = context.hypervisor.grow_disk(before.path, arguments.size)
+            except HypervisorError as error:
+                raise OperationError(error.code, error.message, error.retryable, error.detail) from error
+            if grown:
+                return driver.stat(arguments.pool, arguments.uuid)
+        return driver.resize(arguments.pool, arguments.uuid, arguments.size)
 
 
 @operation("volume.stat")

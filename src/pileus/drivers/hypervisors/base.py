@@ -48,6 +48,14 @@ class Hypervisor(Protocol):
         """Look at all machines of this cloud, running or not."""
         ...
 
+    def grow_disk(self, path: str, size: int) -> bool:
+        """Let the running machine that has the disk at `path` see it with `size` bytes; False when none runs."""
+        ...
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` (from a thread of the driver) soon after any machine started, stopped or crashed."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching; machines go on."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -69,24 +70,43 @@ class Watcher:
     def __init__(self, connections: Connections, changed: Callable[[], None]) -> None:
         self._connections = connections
         self._changed = changed
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="libvirt-watch", daemon=True)
         self._thread.start()
 
+    def close(self) -> None:
+        """Stop listening."""
+        self._closing.set()
+        self._thread.join(2 * _LOOK_SECONDS)
+
     def _run(self) -> None:
+        """Listen; that libvirt is away is said once, and that it is back."""
         connection: libvirt.virConnect | None = None
-        pause = threading.Event()
-        while True:
+        away = False
+        while not self._closing.is_set():
             if connection is None or not _alive(connection):
                 try:
-                    connection = self._connections.open()
-                    connection.domainEventRegisterAny(  # pyright: ignore[reportUnknownMemberType]
-                        None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None
-                    )
+                    connection = self._listen()
+                    if away:
+                        log.info("events of libvirt are watched again")
+                    away = False
                     self._changed()
                 except (HypervisorError, libvirt.libvirtError) as error:
                     connection = None
-                    log.warning("events of libvirt cannot be watched; trying again", why=str(error))
-            pause.wait(_LOOK_SECONDS)
+                    if not away:
+                        log.warning("events of libvirt cannot be watched; trying again", why=str(error))
+                    away = True
+            self._closing.wait(_LOOK_SECONDS)
+        if connection is not None:
+            with contextlib.suppress(libvirt.libvirtError):  # libvirt ended before us
+                connection.close()
+
+    def _listen(self) -> libvirt.virConnect:
+        connection = self._connections.open()
+        connection.domainEventRegisterAny(  # pyright: ignore[reportUnknownMemberType]
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._event, None
+        )
+        return connection
 
     def _event(self, *_: Any) -> None:
         self._changed()

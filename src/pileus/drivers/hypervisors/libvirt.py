@@ -33,6 +33,7 @@ _POWER = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
 }
 _CRASHES = {libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED}
+_ENDED = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}  # it did, since it was listed
 _CAPACITY_CODES = {libvirt.VIR_ERR_NO_MEMORY, libvirt.VIR_ERR_RESOURCE_BUSY}
 
 
@@ -145,9 +146,30 @@ class LibvirtHypervisor:
             self._known = seen
         return states
 
+    def grow_disk(self, path: str, size: int) -> bool:
+        """Have QEMU grow the disk, whose file it holds the lock of."""
+        with _translated(f"the disk {path} of a running machine cannot grow to {size} bytes"):
+            for domain in self._connections.get().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+                try:
+                    name, tree = self._read(domain)
+                    target = _target(tree, path) if name else ""
+                    if target:
+                        domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+                        return True
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in _ENDED:
+                        raise
+        return False
+
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` soon after any domain started, stopped or crashed."""
         self._watcher = Watcher(self._connections, changed)
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
 
     def _define(
         self, connection: libvirt.virConnect, spec: MachineSpec, bridges: Mapping[str, str]
@@ -185,13 +207,18 @@ class LibvirtHypervisor:
 
     def _look(self, domain: libvirt.virDomain) -> tuple[str, int]:
         """Read the machine's name and VNC port from the domain's XML; ("", 0) when it is not ours."""
+        name, tree = self._read(domain)
+        graphics = tree.find("devices/graphics[@type='vnc']")
+        port = int(graphics.get("port", "0")) if name and graphics is not None else 0
+        return name, max(port, 0)
+
+    def _read(self, domain: libvirt.virDomain) -> tuple[str, Xml.Element]:
+        """Read the machine's name and the domain's XML; the name is "" when the domain is not ours."""
         tree = Xml.fromstring(domain.XMLDesc())  # noqa: S314 - libvirt's own output
         mark = tree.find(f"metadata/{{{domain_xml.NAMESPACE}}}machine")
         if mark is None or mark.get("cloud") != self._cloud:
-            return "", 0
-        graphics = tree.find("devices/graphics[@type='vnc']")
-        port = int(graphics.get("port", "0")) if graphics is not None else 0
-        return mark.get("name", ""), max(port, 0)
+            return "", tree
+        return mark.get("name", ""), tree
 
     def _state(self, domain: libvirt.virDomain) -> MachineState:
         state, reason = (int(number) for number in domain.state())
@@ -228,6 +255,15 @@ def _destroy(domain: libvirt.virDomain) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:  # that one says: it is off already
             raise
+
+
+def _target(tree: Xml.Element, path: str) -> str:
+    """Name the disk of a file in a domain's XML, such as vda; "" when the domain has no such disk."""
+    for disk in tree.iterfind("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None and source.get("file") == path:
+            return target.get("dev", "")
+    return ""
 
 
 def _lacks_cgroups(error: libvirt.libvirtError) -> bool:

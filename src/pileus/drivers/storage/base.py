@@ -49,7 +49,7 @@ class Storage(Protocol):
         ...
 
     def resize(self, pool: Pool, volume: str, size: int) -> VolumeState:
-        """Grow a volume that no running machine uses to `size` bytes."""
+        """Grow a volume that no running machine uses to `size` bytes; a smaller size is refused."""
         ...
 
     def stat(self, pool: Pool, volume: str) -> VolumeState:
