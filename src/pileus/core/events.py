@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection
 
+from pileus.core import alerts
 from pileus.core.calls import Call
 from pileus.core.database import new_uuid, now
 from pileus.core.jobs.prepared import Prepared
@@ -54,8 +55,12 @@ def job_ended(db: Connection, record: Record, ok: bool, text: str) -> None:
         _write(db, facts, "Completed", "ERROR", f"Error while: {what}. {text}", request=record.request)
 
 
-def alert(db: Connection, type_: str, text: str, *, request: str = "") -> None:
-    """Record something that an operator has to look at."""
+def alert(db: Connection, type_: str, text: str, *, request: str = "", **place: int | None) -> None:
+    """Record something that an operator has to look at: an event and an alert.
+
+    ``place``: zone_id, pod_id, cluster_id where it happened.
+    """
+    alerts.record(db, type_, text, **place)
     facts = EventContext(type=type_, account_id=SYSTEM, domain_id=SYSTEM, user_id=SYSTEM)
     _write(db, facts, "Completed", "ERROR", text, request=request)
 

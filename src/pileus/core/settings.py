@@ -6,6 +6,7 @@ defaults are CloudStack's where it has them.  Values are cached for a second, so
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pileus.core.database import Database
+from pileus.core.secrets import Secrets
 from pileus.core.tables import setting
 
 T = TypeVar("T", str, int, float, bool)
@@ -28,6 +30,8 @@ class Setting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ("global",)
     minimum: float | None = None
     maximum: float | None = None
+    options: tuple[str, ...] = ()  # the values that are allowed, of a text
+    secure: bool = False  # kept encrypted and never shown; read with ``Settings.secret``
 
 
 _declared: dict[str, Setting[Any]] = {}
@@ -42,10 +46,23 @@ def declare(
     scopes: tuple[str, ...] = ("global",),
     minimum: float | None = None,
     maximum: float | None = None,
+    options: tuple[str, ...] = (),
+    secure: bool = False,
 ) -> Setting[T]:
-    """Declare a setting; returns the handle to read it with."""
+    """Declare a setting; returns the handle to read it with.
+
+    ``scopes``: global and those in which it is looked up: zone cluster pool domain account imagestore.
+    """
     made: Setting[T] = Setting(
-        name=name, type=type_, default=default, description=description, scopes=scopes, minimum=minimum, maximum=maximum
+        name=name,
+        type=type_,
+        default=default,
+        description=description,
+        scopes=scopes,
+        minimum=minimum,
+        maximum=maximum,
+        options=options,
+        secure=secure,
     )
     _declared[name] = made
     return made
@@ -63,13 +80,42 @@ def parse(handle: Setting[T], text: str) -> T:
     return handle.type(text)
 
 
+def text_of(value: str | int | float | bool) -> str:
+    """Return a value as it is stored and shown."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def checked(handle: Setting[Any], text: str) -> str:
+    """Return a text that may be stored as the setting's value (ValueError, saying what would be right)."""
+    text = text.strip()
+    if handle.type is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text.lower()
+    if handle.type is str:
+        if handle.options and text not in handle.options:
+            raise ValueError(f"must be one of {', '.join(handle.options)}")
+        return text
+    try:
+        value = handle.type(text)
+    except ValueError:
+        raise ValueError("must be a whole number" if handle.type is int else "must be a number") from None
+    least, most = handle.minimum, handle.maximum
+    if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
+        bounds = [f"at least {least:g}"] if least is not None else []
+        bounds += [f"at most {most:g}"] if most is not None else []
+        span = " and ".join(bounds) or "finite"
+        raise ValueError(f"must be {span}")
+    return str(value)
+
+
 class Settings:
     """Reads settings; a value is at most a second old."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._values: dict[tuple[str, str, int], str] = {}
-        self._loaded = 0.0
+        self._loaded = -math.inf
 
     def get(self, handle: Setting[T], *scopes: tuple[str, int]) -> T:
         """Return the value; ``scopes``: (scope, internal id), the nearest first; then global, then the default."""
@@ -80,6 +126,15 @@ class Settings:
             if text is not None:
                 return parse(handle, text)
         return handle.default
+
+    def secret(self, handle: Setting[str], secrets: Secrets) -> str:
+        """Return the clear value of a secure setting."""
+        text = self.get(handle)
+        return secrets.decrypt(text) if text else ""
+
+    def expire(self) -> None:
+        """Read all values anew at the next question."""
+        self._loaded = -math.inf
 
     def reload(self) -> None:
         """Read all values from the database now."""

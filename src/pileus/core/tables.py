@@ -34,5 +34,25 @@ event = sa.Table(
     sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created", sa.Float, nullable=False),
 )
+alert = sa.Table(
+    "alert",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("type", sa.SmallInteger, nullable=False),  # CloudStack's number, see alerts.TYPES
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.String(1024), nullable=False),
+    sa.Column("zone_id", type_id),
+    sa.Column("pod_id", type_id),
+    sa.Column("cluster_id", type_id),
+    sa.Column("times", sa.Integer, nullable=False, server_default="1"),  # raised again and again while it stands
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("last", sa.Float, nullable=False),
+    sa.Column("mailed", sa.Float),
+    sa.Column("mail_tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+sa.Index("ix_alert_type_last", alert.c.type, alert.c.last)
+sa.Index("ix_alert_mailed", alert.c.mailed, alert.c.id)
 sa.Index("ix_event_account_created", event.c.account_id, event.c.created)
 sa.Index("ix_event_created", event.c.created)

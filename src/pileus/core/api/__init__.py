@@ -1,4 +1,4 @@
-"""Commands of the core itself: discovery, capabilities, jobs, events."""
+"""Commands of the core itself: discovery, capabilities, settings, jobs, events, alerts."""
 
 from __future__ import annotations
 
@@ -7,5 +7,6 @@ import importlib
 
 def load() -> None:
     """Register them."""
-    for name in ("capabilities", "discovery", "events", "jobs"):
+    for name in ("alerts", "capabilities", "configuration", "discovery", "events", "jobs"):
         importlib.import_module(f"pileus.core.api.{name}")
+    importlib.import_module("pileus.core.mailing")

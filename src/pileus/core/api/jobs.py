@@ -8,7 +8,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.core import commands, entities
+from pileus.core import attachments, commands, entities
 from pileus.core.api.owners import Owners
 from pileus.core.calls import Call
 from pileus.core.commands import Command, CommandSpec, command
@@ -42,7 +42,7 @@ class QueryAsyncJobResult(Command):
         row = self._find(call)
         if row is None or not entities.owned(call.db, call.caller, row):
             raise InvalidParameter(f"parameter jobid names no job ({(self.jobid or self.resourceid or '')[:64]})")
-        return view(row, Owners(call.db, [row]), call.caller.role)
+        return views(call, [row])[0]
 
     def _find(self, call: Call) -> Row[Any] | None:
         if self.jobid is not None:
@@ -69,8 +69,24 @@ class ListAsyncJobs(OwnedListCommand):
         return self.owned(call, query)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        owners = Owners(call.db, rows)
-        return [view(row, owners, call.caller.role) for row in rows]
+        return views(call, rows)
+
+
+def views(call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """Return jobs as the API shows them; what hangs on the objects that they made is as it is now."""
+    owners = Owners(call.db, rows)
+    answers = [view(row, owners, call.caller.role) for row in rows]
+    made: dict[str, list[dict[str, Any]]] = {}
+    for row, answer in zip(rows, answers, strict=True):
+        spec = commands.find(row.cmd)
+        result = answer.get("jobresult")
+        if spec is not None and answer["jobstatus"] == DONE and isinstance(result, dict):
+            inner = cast(dict[str, Any], result).get(spec.wire.response)
+            if isinstance(inner, dict):
+                made.setdefault(spec.wire.object, []).append(cast(dict[str, Any], inner))
+    for object_, items in made.items():
+        attachments.attach(call.db, object_, items, admin=call.caller.admin)
+    return answers
 
 
 def view(row: Row[Any], owners: Owners, role: str) -> dict[str, Any]:

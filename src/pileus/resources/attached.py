@@ -1,0 +1,118 @@
+"""What the answers of all commands show of tags, annotations, icons and details: loaded once a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection
+from sqlalchemy.engine import Row
+
+from pileus.core import attachments
+from pileus.core.parameters import Entries
+from pileus.identity.store import display_path
+from pileus.identity.tables import account, domain
+from pileus.resources import kinds
+from pileus.resources.tables import annotation, resource_detail, resource_icon, resource_tag
+
+_OF = sa.bindparam("uuids", expanding=True)
+_WITH_OWNERS: Any = (
+    sa.select(
+        resource_tag,
+        account.c.name.label("account"),
+        domain.c.uuid.label("domain_uuid"),
+        domain.c.name.label("domain"),
+        domain.c.path.label("path"),
+    )
+    .select_from(
+        resource_tag.join(account, account.c.id == resource_tag.c.account_id).join(
+            domain, domain.c.id == resource_tag.c.domain_id
+        )
+    )
+    .order_by(resource_tag.c.id)
+)
+_TAGS: Any = _WITH_OWNERS.where(resource_tag.c.resource_uuid.in_(_OF))
+_TAG_ROWS: Any = _WITH_OWNERS.where(resource_tag.c.id.in_(sa.bindparam("ids", expanding=True)))
+_ANNOTATED: Any = sa.select(annotation.c.entity_uuid).where(
+    annotation.c.entity_uuid.in_(_OF),
+    annotation.c.removed.is_(None),
+    annotation.c.admins_only.in_(sa.bindparam("shown", expanding=True)),
+)
+_ICONS: Any = sa.select(resource_icon).where(resource_icon.c.resource_uuid.in_(_OF))
+
+
+def register() -> None:
+    """Tell the core how answers are filled and how lists are filtered by tags."""
+    attachments.register("tags", ["@ResourceTagResponse"], tags, missing=[])
+    attachments.register("hasannotations", "boolean", annotated, missing=False)
+    attachments.register("icon", "@ResourceIconResponse", icons, asked="showicon")
+    attachments.register("resourcedetails", "map", details)
+    attachments.filter_tags(with_tags)
+
+
+def with_tags(uuid: ColumnElement[Any], wanted: Entries) -> ColumnElement[bool]:
+    """Return the condition for objects that carry any of the tags."""
+    any_of = (sa.and_(resource_tag.c.key == tag["key"], resource_tag.c.value == tag["value"]) for tag in wanted)
+    return uuid.in_(sa.select(resource_tag.c.resource_uuid).where(sa.or_(*any_of)))
+
+
+def tags(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, list[dict[str, Any]]]:
+    """Return the tags of objects."""
+    del admin
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in db.execute(_TAGS, {"uuids": uuids}):
+        found.setdefault(row.resource_uuid, []).append(tag_view(row))
+    return found
+
+
+def tag_rows(db: Connection, ids: Sequence[int]) -> list[Row[Any]]:
+    """Return tags with their owners' names, in the order of ``ids``."""
+    rows = {row.id: row for row in db.execute(_TAG_ROWS, {"ids": ids})}
+    return [rows[id_] for id_ in ids if id_ in rows]
+
+
+def tag_view(row: Row[Any]) -> dict[str, Any]:
+    """Return a tag (with its owner's names) as clients see it."""
+    return {
+        "key": row.key,
+        "value": row.value,
+        "customer": row.customer,
+        "resourcetype": row.resource_type,
+        "resourceid": row.resource_uuid,
+        "account": row.account,
+        "domainid": row.domain_uuid,
+        "domain": row.domain,
+        "domainpath": display_path(row.path),
+    }
+
+
+def annotated(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, bool]:
+    """Tell which objects have annotations that the caller may see."""
+    shown = [True, False] if admin else [False]
+    return dict.fromkeys(db.execute(_ANNOTATED, {"uuids": uuids, "shown": shown}).scalars(), True)
+
+
+def icons(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, dict[str, Any]]:
+    """Return the icons of objects."""
+    del admin
+    return {row.resource_uuid: icon_view(row) for row in db.execute(_ICONS, {"uuids": uuids})}
+
+
+def icon_view(row: Row[Any]) -> dict[str, Any]:
+    """Return an icon as clients see it."""
+    return {"base64image": row.image, "resourcetype": row.resource_type, "resourceid": row.resource_uuid}
+
+
+def details(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, dict[str, str]]:
+    """Return the details of objects whose own rows have no place for them."""
+    own = [kind.name for kind in kinds.tagged() if "details" in kind.table.c]
+    statement = sa.select(resource_detail).where(
+        resource_detail.c.resource_uuid.in_(uuids), resource_detail.c.resource_type.not_in(own)
+    )
+    if not admin:
+        statement = statement.where(resource_detail.c.display.is_(True))
+    found: dict[str, dict[str, str]] = {}
+    for row in db.execute(statement.order_by(resource_detail.c.id)):
+        found.setdefault(row.resource_uuid, {})[row.key] = row.value
+    return found

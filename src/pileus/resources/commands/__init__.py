@@ -1,0 +1,1 @@
+"""Commands of what hangs on any object, and of operators."""
