@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from pileus.core.tables import setting
 from pileus.drivers.simulator import state as hosts
 from pileus.infrastructure.tables import host
 from tests.support.cloud import Cloud, Person, Refused
-from tests.support.zones import simulated_zone
+from tests.support.zones import isolated_network, machine, simulated_zone
 
 
 @pytest.fixture
@@ -277,6 +280,26 @@ def test_fifty_at_once_into_room_for_thirty(cloud: Cloud, zone: dict[str, str]) 
     assert len(cloud.list("listVirtualMachines", state="Error")) == 20
     assert list(on_hosts(cloud).values()) == ["on"] * 30
     sound(cloud)
+
+
+@pytest.mark.postgres
+def test_fifty_at_once_on_postgresql_by_ten_clients(tmp_path: Path, postgres_url: str) -> None:
+    with Cloud.start(tmp_path, database=postgres_url, workers=4) as cloud:
+        ids = simulated_zone(cloud, hosts=1)
+        with cloud.services.database.write() as db:
+            db.execute(sa.update(host).values(memory_mib=30 * 512))
+        network = isolated_network(cloud, ids, "n1")
+
+        def outcome(number: int) -> str:
+            try:
+                return machine(cloud, ids, network, f"m{number}")["state"]
+            except Refused as refusal:
+                return f"{refusal.code} {refusal.text}"
+
+        with ThreadPoolExecutor(10) as pool:
+            answers = Counter(pool.map(outcome, range(50)))
+        assert answers == {"Running": 30, "533 Unable to find a place for the machine: of 1 host: 1 lacks RAM": 20}
+        sound(cloud)
 
 
 def test_users_hear_a_plain_sentence_when_there_is_no_room(cloud: Cloud, zone: dict[str, str]) -> None:
