@@ -8,19 +8,18 @@ import urllib.request
 
 from pileus.client.api import Answer
 from pileus.client.folder import FolderError
-from pileus.client.up.site import Site, only
+from pileus.client.up.site import Site
 
-OFFERING = "DefaultIsolatedNetworkOfferingWithSourceNatService"
+OFFERING = "PersistentIsolatedNetworkOfferingWithSourceNatService"
+SERVICES = ("Dhcp", "Dns", "Firewall", "SourceNat", "StaticNat", "PortForwarding", "UserData")
 NETWORK = "guest"
 PAGE_LIMIT = 90.0
 PAUSE = 0.1
 
 
 def make(site: Site) -> None:
-    """Make the guest network 10.1.1.0/24."""
-    offering = only(
-        site.api.list("listNetworkOfferings", name=OFFERING, state="Enabled"), f"network offering {OFFERING}"
-    )
+    """Make the guest network 10.1.1.0/24 and with it, as its offering is a persistent one, its virtual router."""
+    offering = _offering(site)
     found = site.ensure(
         "network", "createNetwork", NETWORK, find="listNetworks", filters={"zoneid": site.ids["zone"]},
         displaytext="Guest network", zoneid=site.ids["zone"], networkofferingid=offering["id"],
@@ -30,6 +29,23 @@ def make(site: Site) -> None:
     there = site.api.list("listEgressFirewallRules", networkid=site.ids["network"])
     if not allowed and not there:
         site.api.run("createEgressFirewallRule", networkid=site.ids["network"], protocol="all", cidrlist="10.1.1.0/24")
+
+
+def _offering(site: Site) -> Answer:
+    """Return the offering of networks that have their router from the beginning; CloudStack brings none like that."""
+    providers = {
+        f"serviceproviderlist[{number}].{field}": value
+        for number, service in enumerate(SERVICES)
+        for field, value in (("service", service), ("provider", "VirtualRouter"))
+    }
+    offering = site.ensure(
+        "networkoffering", "createNetworkOffering", OFFERING, find="listNetworkOfferings", filters={},
+        displaytext="Isolated network with source NAT, its router made with it", traffictype="GUEST",
+        guestiptype="Isolated", supportedservices=",".join(SERVICES), conservemode=True, ispersistent=True, **providers,
+    )  # fmt: skip
+    if offering.get("state") != "Enabled":
+        site.api.run("updateNetworkOffering", id=offering["id"], state="Enabled")
+    return offering
 
 
 def publish(site: Site) -> None:
