@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.agent.operations import network as networks
 from pileus.dataplane import names
 from pileus.wire.router import GuestHost, RouterSpec
 from tests.support.network import PREFIX, Client, Lab, eventually
@@ -98,10 +99,13 @@ def test_a_password_is_given_until_it_is_taken(lab: Lab, spec: RouterSpec, web: 
     assert wish(db, "send_my_password") == b"saved_password", "this one has none"
     assert wish(web, "send_my_password") == b"secret5"
     assert wish(web, "send_my_password") == b"secret5", "not taken yet: the guest may have crashed"
+    assert networks.look_after(lab.context)[0].passwords_taken == []
     assert wish(web, "saved_password") == b"saved_password"
+    assert networks.look_after(lab.context)[0].passwords_taken == ["p5"], "management may forget it"
     assert wish(web, "send_my_password") == b"saved_password"
     lab.apply(hosts=[msgspec.structs.replace(spec.hosts[0], password="new", password_id="p6"), *spec.hosts[1:]])
     assert wish(web, "send_my_password") == b"new", "a reset password is a new one"
+    assert networks.look_after(lab.context)[0].passwords_taken == []
     lab.apply(hosts=spec.hosts)
     assert wish(web, "send_my_password") == b"saved_password", "never served again"
 
