@@ -80,7 +80,7 @@ def network_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
             "guestiptype": row.guest_type,
             "internetprotocol": "IPv4",
             "networkmode": "NATTED" if row.guest_type == "Isolated" else None,
-            "serviceofferingid": routers.get(row.service_offering_id),
+            "serviceofferingid": routers.get(row.service_offering_id) or None,
             "service": services_of(db, list(row.services), row.capabilities),
             "forvpc": row.for_vpc,
             "fornsx": False,
@@ -100,12 +100,18 @@ def network_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
 
 
 def _router_offerings(db: Connection, rows: Sequence[Row[Any]]) -> dict[int | None, str]:
-    """Return the uuids of the routers' service offerings (a later slice's table) by internal id."""
-    wanted = {row.service_offering_id for row in rows} - {None}
-    if not wanted:
-        return {}
+    """Return the uuids of the routers' service offerings (a later slice's table) by internal id; None: the default."""
+    wanted = {row.service_offering_id for row in rows}
     table = database.metadata.tables["service_offering"]
-    return {id_: row.uuid for id_, row in related(db, table, wanted).items()}
+    found: dict[int | None, str] = {id_: row.uuid for id_, row in related(db, table, wanted).items()}
+    if None in wanted:
+        default = (
+            sa.select(table.c.uuid)
+            .where(table.c.is_system, table.c.default_use, table.c.system_vm_type == "domainrouter")
+            .where(table.c.removed.is_(None))
+        )
+        found[None] = db.execute(default.order_by(table.c.id).limit(1)).scalar_one_or_none() or ""
+    return found
 
 
 def seed(db: Connection) -> None:
