@@ -12,7 +12,7 @@ from pileus.core.calls import Caller
 from pileus.identity import store
 from pileus.identity.projects import access
 from pileus.identity.projects.tables import project, project_invitation, project_role, project_role_permission
-from pileus.identity.tables import account, domain, role, role_permission, user
+from pileus.identity.tables import account, domain, role, role_permission, ssh_key_pair, user, user_data
 
 
 def _may_give(_db: Connection, caller: Caller, row: Row[Any]) -> bool:
@@ -24,6 +24,8 @@ def register() -> None:
     entities.domain_table(domain)
     entities.register("Domain", domain, "domain", use=store.uses_domain, manage=store.manages_domain)
     entities.register("Account", account, "account", use=store.uses_account, manage=store.manages_account)
+    entities.register("SSHKeyPair", ssh_key_pair, "SSH key pair")
+    entities.register("UserData", user_data, "user data")
     entities.register("User", user, "user", use=store.uses_user, manage=store.manages_user)
     entities.register("Role", role, "role", use=_may_give, manage=entities.admin_only)
     entities.register("RolePermission", role_permission, "rule of a role", use=entities.admin_only)

@@ -10,17 +10,34 @@ from sqlalchemy import Connection
 def load() -> None:
     """Register entities, commands and workflows, and tell the edge who knows the users."""
     from pileus.core import authentication, permissions
-    from pileus.identity import callers, entities
+    from pileus.identity import callers, cleanup, entities, keepsakes
 
     entities.register()
-    for name in ("accounts", "domains", "keys", "role_permissions", "roles", "sign_in", "users"):
+    for name in (
+        "accounts",
+        "cloud_identifier",
+        "domains",
+        "keys",
+        "limits",
+        "role_permissions",
+        "roles",
+        "sign_in",
+        "ssh_keys",
+        "userdata",
+        "users",
+    ):
         importlib.import_module(f"pileus.identity.commands.{name}")
+    for name in ("invitations", "members", "projects", "roles"):
+        importlib.import_module(f"pileus.identity.projects.commands.{name}")
+    cleanup.register(90, keepsakes.forget)
     authentication.provide(callers.Directory())
     permissions.provide(callers.Permissions())
 
 
 def seed(db: Connection) -> None:
-    """Write the rules of the default roles."""
+    """Write the rules of the default roles; let the database count what is limited."""
     from pileus.identity import roles
+    from pileus.identity.limits import counting
 
     roles.seed(db)
+    counting.install(db)

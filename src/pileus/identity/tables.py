@@ -125,3 +125,31 @@ session = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("expires", sa.Float, nullable=False),
 )
+
+ssh_key_pair = sa.Table(
+    "ssh_key_pair",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id"), nullable=False),
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),  # MD5, as bytes in hex with colons
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("account_id", "name"),
+)
+
+user_data = sa.Table(
+    "user_data",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id"), nullable=False),
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("data", sa.Text, nullable=False),  # base64
+    sa.Column("params", sa.String(4096)),  # names of the variables in it, by commas
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("account_id", "name"),
+)
