@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pileus.core.jobs.prepared import Prepared
+from pileus.infrastructure import dedication
 from pileus.infrastructure.tables import cluster, host, pod
+from pileus.scheduling.filters import cpu, memory
 from pileus.scheduling.model import Host, Place, Plan, Pool, Refusal, Request, Snapshot, unpack_tags
-from pileus.scheduling.planner import plan
+from pileus.scheduling.planner import fit, plan
 from pileus.storage.tables import storage_pool
 
 LEAST_AGE = 0.2
@@ -70,9 +72,11 @@ class Placement:
                     for place in planned.places:
                         if self._take(db, snapshot, place, request):
                             return _reserved(snapshot, place)
-                if fresh:
-                    return planned if isinstance(planned, Refusal) else Refusal(0, ())
-                fresh = self._refresh(db, force=True)
+                if not fresh:
+                    fresh = self._refresh(db, force=True)
+                elif isinstance(planned, Refusal):
+                    return planned
+                # Else others were faster everywhere: what they took is marked as full, so the next plan has less left.
 
     def _refresh(self, db: Connection, *, force: bool) -> bool:
         """Load a snapshot when the one we have is too old; tell whether it was loaded just now."""
@@ -173,8 +177,17 @@ _HOSTS = (
 _POOLS = sa.select(storage_pool).where(storage_pool.c.removed.is_(None))
 
 
+def candidates(db: Connection, request: Request) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the hosts of the zone that fit by every filter, and those that have the CPU and memory for it."""
+    snapshot = load(db)
+    hosts = snapshot.in_zone(request.zone_id)
+    roomy = (host.id for host in hosts if cpu.check(host, request) is None and memory.check(host, request) is None)
+    return frozenset(host.id for host in hosts if isinstance(fit(snapshot, host, request), Place)), frozenset(roomy)
+
+
 def load(db: Connection) -> Snapshot:
     """Load all hosts and pools."""
+    reserved = dedication.Reserved(db)
     hosts = [
         Host(
             id=row.id,
@@ -193,6 +206,7 @@ def load(db: Connection) -> Snapshot:
             used_cpu=row.used_cpu_mhz,
             used_memory=row.used_memory_mib,
             tags=unpack_tags(row.tags),
+            reserved=reserved.of(row.zone_id, row.pod_id, row.cluster_id, row.id),
         )
         for row in db.execute(_HOSTS)
     ]

@@ -13,6 +13,7 @@ _MODULES = (
     "commands.deploy",
     "commands.machines",
     "commands.lists",
+    "commands.maintenance",
     "workflows",
     "stopping",
     "expunging",
@@ -21,20 +22,23 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
-    from pileus.compute import cleanup, guests, reports, views
+    from pileus.compute import cleanup, guests, limits, occupants, reports, views
     from pileus.identity import cleanup as accounts
-    from pileus.infrastructure import hosts
+    from pileus.infrastructure import dedication, hosts
     from pileus.infrastructure import reports as intake
     from pileus.network.guests import register_guest_provider
     from pileus.storage.volumes import describe_machines
 
     entities.register()
+    limits.sources()
     for name in _MODULES:
         importlib.import_module(f"pileus.compute.{name}")
     describe_machines(views.of_volumes)
     register_guest_provider(guests.hosts)
     intake.observe(reports.observe)
     hosts.on_forced_removal(reports.host_removed)
+    dedication.on_check(occupants.of)
+    accounts.on_pause(cleanup.halt)
     accounts.register(10, cleanup.machines)
     accounts.register(30, cleanup.volumes)
 

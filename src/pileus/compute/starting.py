@@ -104,6 +104,13 @@ def refusal_text(refusal: Refusal, *, admin: bool) -> str:
     return "There is no room for this machine at the moment; try a smaller one, or try again later"
 
 
+def wish(db: Connection, row: Row[Any]) -> Request:
+    """Return what a machine asks of a host, its volumes staying where they are."""
+    offering = database.one(db, service_offering, row.service_offering_id)
+    volumes = db.execute(_VOLUMES, {"machine": row.id}).all()
+    return _request(db, row, offering, volumes, Where())
+
+
 def _request(db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequence[Row[Any]], where: Where) -> Request:
     offerings = related(db, disk_offering, (v.disk_offering_id for v in volumes))
     disks: list[Disk] = []
@@ -125,6 +132,8 @@ def _request(db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequenc
         host_id=where.host,
         preferred_host_id=row.last_host_id,
         avoid=frozenset(where.avoid),
+        account_id=row.account_id,
+        domain_id=row.domain_id,
     )
 
 

@@ -34,6 +34,7 @@ def register() -> None:
     entities.register("Zone", tables.zone, "zone", use=may_use_zone, manage=entities.admin_only)
     for kind, table, label in (
         ("PhysicalNetwork", tables.physical_network, "physical network"),
+        ("TrafficType", tables.traffic_type, "traffic type"),
         ("Pod", tables.pod, "pod"),
         ("Cluster", tables.cluster, "cluster"),
         ("Host", tables.host, "host"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from pileus.infrastructure import agents, entities
+from pileus.identity import cleanup as accounts
+from pileus.infrastructure import agents, dedication, entities
 
 _MODULES = (
     "commands.zones",
@@ -14,6 +15,9 @@ _MODULES = (
     "commands.pods",
     "commands.clusters",
     "commands.hosts",
+    "commands.host_states",
+    "commands.hypervisors",
+    "commands.dedications",
     "reconnecting",
     "workflows",
 )
@@ -22,6 +26,7 @@ _MODULES = (
 def load() -> None:
     """Register everything."""
     entities.register()
+    accounts.register(35, dedication.release_account)
     agents.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.infrastructure.{name}")

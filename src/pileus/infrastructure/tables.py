@@ -171,6 +171,21 @@ host = sa.Table(
     sa.CheckConstraint("used_memory_mib >= 0", name="memory_not_negative"),
 )
 
+dedication = sa.Table(
+    "dedication",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    # One of these: what is set aside.
+    sa.Column("zone_id", type_id, sa.ForeignKey("zone.id"), unique=True),
+    sa.Column("pod_id", type_id, sa.ForeignKey("pod.id"), unique=True),
+    sa.Column("cluster_id", type_id, sa.ForeignKey("cluster.id"), unique=True),
+    sa.Column("host_id", type_id, sa.ForeignKey("host.id"), unique=True),
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id")),  # null: all accounts of the domain and below
+    sa.Column("created", sa.Float, nullable=False),
+)
+
 agent = sa.Table(
     "agent",
     metadata,

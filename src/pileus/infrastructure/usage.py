@@ -37,6 +37,12 @@ def users(db: Connection, table: Table, id_: int, *, ignore: frozenset[str] = fr
     return found
 
 
+def users_in(db: Connection, table: Table, id_: int, *, only: tuple[str, ...]) -> list[str]:
+    """Return what refers to the row from these tables alone, for people."""
+    others = frozenset(other.name for other in metadata.sorted_tables if other.name not in only)
+    return users(db, table, id_, ignore=others)
+
+
 def _users_in(db: Connection, other: Table, columns: list[sa.Column[Any]], id_: int) -> list[str]:
     condition = sa.or_(*(column == id_ for column in columns))
     if "removed" in other.c:

@@ -10,11 +10,12 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database
 from pileus.core.jobs import Job, workflow
-from pileus.infrastructure import network_views, tables
+from pileus.infrastructure import host_views, network_views, tables
 
 _View = Callable[..., list[dict[str, Any]]]
 
 _SHOWN: dict[str, tuple[Table, _View]] = {
+    "host": (tables.host, host_views.hosts),
     "physicalnetwork": (tables.physical_network, network_views.physical_networks),
     "traffictype": (tables.traffic_type, network_views.traffic_types),
     "networkserviceprovider": (tables.service_provider, network_views.providers),

@@ -69,7 +69,7 @@ def _place(db: Connection, network_id: int, failures: list[dict[str, Any]]) -> d
         desire(db, "router", found.id)
         return {"router": found.id, "was": found.state, "told": []}
     host_id = found.host_id
-    if host_id is None or host_id in avoid or _lost(db, host_id):
+    if host_id is None or host_id in avoid or _lost(db, host_id) or _maintained(db, host_id):
         host_id = routers.place(db, of, avoid, tried)
     database.change(db, router, found.id, state=model.STARTING, host_id=host_id)
     return {"router": found.id, "was": found.state, "told": routers.begin(db, network_id, found.id, host_id)}
@@ -78,6 +78,10 @@ def _place(db: Connection, network_id: int, failures: list[dict[str, Any]]) -> d
 def _lost(db: Connection, host_id: int) -> bool:
     row = database.get(db, host, host_id)
     return row is None or row.removed is not None or row.state != "Up"
+
+
+def _maintained(db: Connection, host_id: int) -> bool:
+    return "Maintenance" in database.one(db, host, host_id).resource_state
 
 
 @undo("router.leave")

@@ -15,9 +15,11 @@ from sqlalchemy.engine import Row
 from pileus.core import database, events
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity
 from pileus.core.jobs import Rendered, converger, desire, desired
+from pileus.infrastructure import dedication
 from pileus.infrastructure.tables import cluster, host, pod
 from pileus.network import model, rendering, segments
 from pileus.network.tables import network, network_offering, nic, router, rule
+from pileus.scheduling.filters.dedicated import allows
 from pileus.scheduling.routers import NoHost, RouterHost, choose
 from pileus.wire.operations import Failure
 from pileus.wire.router import RouterReference
@@ -127,6 +129,8 @@ def place(db: Connection, of: Row[Any], avoid: Collection[int], tried: str = "")
     statement = (
         sa.select(
             host.c.id,
+            host.c.pod_id,
+            host.c.cluster_id,
             host.c.state,
             host.c.resource_state,
             host.c.hypervisor,
@@ -139,6 +143,7 @@ def place(db: Connection, of: Row[Any], avoid: Collection[int], tried: str = "")
         .join(pod, pod.c.id == host.c.pod_id)
         .where(host.c.zone_id == of.zone_id, host.c.removed.is_(None))
     )
+    reserved = dedication.Reserved(db)
     hosts = [
         RouterHost(
             id=row.id,
@@ -146,6 +151,10 @@ def place(db: Connection, of: Row[Any], avoid: Collection[int], tried: str = "")
             up=row.state == "Up",
             enabled=row.resource_state == row.cluster == row.pod == "Enabled",
             isolates=segments.fits(row, of.isolation),
+            open=all(
+                allows(each, of.account_id, of.domain_id)
+                for each in reserved.of(of.zone_id, row.pod_id, row.cluster_id, row.id)
+            ),
         )
         for row in db.execute(statement)
     ]

@@ -8,6 +8,13 @@ from typing import Literal
 import msgspec
 
 
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """For whom a zone, pod, cluster or host is set aside."""
+
+    domains: frozenset[int]  # the domain and all below it
+    account_id: int | None = None  # None: any account of these domains
+
+
 class Host(msgspec.Struct, kw_only=True):
     """A host as it was when the snapshot was taken; what is used may be counted on."""
 
@@ -27,6 +34,7 @@ class Host(msgspec.Struct, kw_only=True):
     used_cpu: int  # MHz
     used_memory: int  # MiB
     tags: frozenset[str] = frozenset()
+    reserved: tuple[Reservation, ...] = ()  # of itself, its cluster, pod and zone
 
 
 class Pool(msgspec.Struct, kw_only=True):
@@ -69,6 +77,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     host_id: int | None = None
     preferred_host_id: int | None = None  # where it ran last: first choice, no more
     avoid: frozenset[int] = frozenset()  # hosts that failed at it just now
+    account_id: int = 0  # whose machine it is
+    domain_id: int = 0
 
     @property
     def cpu(self) -> int:

@@ -15,6 +15,7 @@ class RouterHost(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
     enabled: bool  # itself, its cluster and its pod take new work
     isolates: bool  # its kernel can do the network's kind of isolation
+    open: bool = True  # not dedicated to others than the network's owner
 
 
 class NoHost(Exception):
@@ -44,6 +45,8 @@ def _refusal(host: RouterHost, avoid: Collection[int]) -> str | None:
         return "disabled"
     if not host.isolates:
         return "without the network's kind of isolation"
+    if not host.open:
+        return "dedicated to others"
     if host.id in avoid:
         return "failed just now"
     return None

@@ -16,7 +16,7 @@ from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.core.settings import declare
-from pileus.infrastructure import model, usage, views
+from pileus.infrastructure import dedication, model, usage, views
 from pileus.infrastructure.tables import cluster, host
 
 CPU_OVERPROVISIONING = declare(
@@ -25,6 +25,7 @@ CPU_OVERPROVISIONING = declare(
 MEMORY_OVERPROVISIONING = declare(
     "mem.overprovisioning.factor", float, 1.0, "memory overcommit of new clusters", minimum=0.1, maximum=100
 )
+_RELEASED = frozenset({"dedication"})
 _TYPES = ("CloudManaged",)
 _MANAGED = ("Managed", "Unmanaged")
 
@@ -184,7 +185,8 @@ class DeleteCluster(Command):
 
     def run(self, call: Call) -> Success:
         """Refuse while anything uses the cluster, else remove it."""
-        usage.refuse_used(call.db, cluster, self.id, "cluster")
+        usage.refuse_used(call.db, cluster, self.id, "cluster", ignore=_RELEASED)
+        dedication.release(call.db, "cluster", self.id, must=False)
         database.change(call.db, cluster, self.id.id, removed=database.now())
         call.describe(f"deleted cluster {self.id.name}", resource=("Cluster", self.id.uuid))
         return Success()

@@ -14,10 +14,10 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import host_views, hosts, model, reconnecting, usage
+from pileus.infrastructure import dedication, host_views, hosts, model, reconnecting, usage
 from pileus.infrastructure.tables import cluster, host
 
-_NOT_THERE = frozenset({"machine.last_host_id"})  # where a machine ran once binds nothing
+_NOT_THERE = frozenset({"machine.last_host_id", "dedication"})  # where a machine ran once binds nothing
 
 
 @command("addHost")
@@ -196,6 +196,7 @@ class DeleteHost(Command):
         if self.forced:
             hosts.let_go(call.db, row)
         usage.refuse_used(call.db, host, row, "host", ignore=_NOT_THERE)
+        dedication.release(call.db, "host", row, must=False)
         database.change(
             call.db,
             host,

@@ -16,16 +16,15 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import model, usage, views
+from pileus.infrastructure import dedication, model, usage, views
 from pileus.infrastructure.tables import pod
 
+_RELEASED = frozenset({"dedication"})
 
-@command("createPod", event="POD.CREATE")
-class CreatePod(Command):
-    """Create a pod in a zone, with the range of its hosts' management addresses when there is one."""
 
-    name: str
-    zoneid: Ref
+class PodAddresses(Command):
+    """What createPod and updatePod have in common: the network of a pod's hosts and its state."""
+
     gateway: str | None = None
     netmask: str | None = None
     startip: str | None = None
@@ -51,9 +50,32 @@ class CreatePod(Command):
         elif self.endip:
             raise MissingParameter("parameter endip needs startip beside it")
 
+
+def _refuse_conflicts(db: Connection, zone_id: int, name: str, given: PodAddresses, but: int = 0) -> None:
+    others: Sequence[Row[Any]] = db.execute(
+        sa.select(pod).where(pod.c.zone_id == zone_id, pod.c.removed.is_(None), pod.c.id != but)
+    ).all()
+    mine = model.netmask("netmask", given.netmask, given.gateway) if given.gateway and given.netmask else None
+    for other in others:
+        if other.name == name:
+            raise InvalidParameter(f"parameter name: the zone has a pod {name!r} already")
+        if mine is None or other.gateway is None:
+            continue
+        theirs = ipaddress.IPv4Network(f"{other.gateway}/{other.netmask}", strict=False)
+        if mine.overlaps(theirs):
+            raise InvalidParameter(f"the network {mine} overlaps with {theirs} of pod {other.name}")
+
+
+@command("createPod", event="POD.CREATE")
+class CreatePod(PodAddresses):
+    """Create a pod in a zone, with the range of its hosts' management addresses when there is one."""
+
+    name: str
+    zoneid: Ref
+
     def run(self, call: Call) -> dict[str, Any]:
         """Create the pod unless its name or network is taken in the zone."""
-        self._refuse_conflicts(call.db)
+        _refuse_conflicts(call.db, self.zoneid.id, self.name, self)
         uuid = database.new_uuid()
         id_ = database.insert(
             call.db,
@@ -71,19 +93,40 @@ class CreatePod(Command):
         call.describe(f"created pod {self.name} in zone {self.zoneid.name}", resource=("Pod", uuid))
         return views.pods(call.db, [database.one(call.db, pod, id_)], admin=True)[0]
 
-    def _refuse_conflicts(self, db: Connection) -> None:
-        others: Sequence[Row[Any]] = db.execute(
-            sa.select(pod).where(pod.c.zone_id == self.zoneid.id, pod.c.removed.is_(None))
-        ).all()
-        mine = model.netmask("netmask", self.netmask, self.gateway) if self.gateway and self.netmask else None
-        for other in others:
-            if other.name == self.name:
-                raise InvalidParameter(f"parameter name: zone {self.zoneid.name} has a pod {self.name!r} already")
-            if mine is None or other.gateway is None:
-                continue
-            theirs = ipaddress.IPv4Network(f"{other.gateway}/{other.netmask}", strict=False)
-            if mine.overlaps(theirs):
-                raise InvalidParameter(f"the network {mine} overlaps with {theirs} of pod {other.name}")
+
+@command("updatePod", event="POD.EDIT")
+class UpdatePod(PodAddresses):
+    """Change a pod; its network is changed by gateway and netmask together."""
+
+    id: Ref
+    name: str | None = None
+
+    def check(self) -> None:
+        """Check the words; the addresses are checked with those that the pod has already."""
+        if self.allocationstate:
+            self.allocationstate = model.allocation_state(self.allocationstate)
+        if self.name is not None and not self.name.strip():
+            raise InvalidParameter("parameter name may not be empty")
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change what was passed."""
+        row = self.id
+        addressed = any((self.gateway, self.netmask, self.startip, self.endip))
+        self.gateway, self.netmask = self.gateway or row.gateway, self.netmask or row.netmask
+        self.startip, self.endip = self.startip or row.start_ip, self.endip or row.end_ip
+        changes: dict[str, Any] = {}
+        if addressed:
+            super().check()
+            changes = {"gateway": self.gateway, "netmask": self.netmask, "start_ip": self.startip, "end_ip": self.endip}
+        if self.name is not None:
+            changes["name"] = self.name.strip()
+        if self.allocationstate:
+            changes["allocation_state"] = self.allocationstate
+        if changes:
+            _refuse_conflicts(call.db, row.zone_id, changes.get("name", row.name), self, but=row.id)
+            database.change(call.db, pod, row.id, **changes)
+        call.describe(f"changed pod {row.name}", resource=("Pod", row.uuid))
+        return views.pods(call.db, [database.one(call.db, pod, row.id)], admin=True)[0]
 
 
 @command("listPods")
@@ -115,7 +158,8 @@ class DeletePod(Command):
 
     def run(self, call: Call) -> Success:
         """Refuse while anything uses the pod, else remove it."""
-        usage.refuse_used(call.db, pod, self.id, "pod")
+        usage.refuse_used(call.db, pod, self.id, "pod", ignore=_RELEASED)
+        dedication.release(call.db, "pod", self.id, must=False)
         database.change(call.db, pod, self.id.id, removed=database.now())
         call.describe(f"deleted pod {self.id.name}", resource=("Pod", self.id.uuid))
         return Success()

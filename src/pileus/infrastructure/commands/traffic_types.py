@@ -11,11 +11,17 @@ from sqlalchemy.engine import Row
 from pileus.core import database
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
-from pileus.core.errors import InvalidParameter
+from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import model, network_views, workflows
+from pileus.infrastructure import model, network_views, usage, workflows
+from pileus.infrastructure.computed import ComputedList
 from pileus.infrastructure.tables import physical_network, traffic_type
+
+_IMPLEMENTOR = "VirtualRouter"
+"""What carries every kind of traffic here: bridges and router namespaces of the hosts."""
+_CARRIED: dict[str, tuple[str, ...]] = {"Public": ("ip_range",), "Guest": ("network", "segment_tag")}
+"""Tables whose rows need a kind of traffic of their physical network."""
 
 
 @command("addTrafficType", event="TRAFFIC.TYPE.CREATE")
@@ -82,3 +88,68 @@ class ListTrafficTypes(ListCommand):
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the traffic types."""
         return network_views.traffic_types(call.db, rows, admin=call.caller.admin)
+
+
+@command("updateTrafficType", event="TRAFFIC.TYPE.UPDATE")
+class UpdateTrafficType(Command):
+    """Change the labels that name the interface of the hosts; what is plugged in already moves with its next start."""
+
+    id: Ref
+    kvmnetworklabel: str | None = None
+    xennetworklabel: str | None = None
+    vmwarenetworklabel: str | None = None
+
+    def run(self, call: Call) -> Any:
+        """Change what was passed; the job shows it."""
+        passed = {
+            "kvm_label": self.kvmnetworklabel,
+            "xen_label": self.xennetworklabel,
+            "vmware_label": self.vmwarenetworklabel,
+        }
+        changes: dict[str, Any] = {column: value or None for column, value in passed.items() if value is not None}
+        if changes:
+            database.change(call.db, traffic_type, self.id.id, **changes)
+        call.describe(f"changing {self.id.type} traffic")
+        return call.submit(
+            workflows.show,
+            key=f"physicalnetwork:{self.id.physical_network_id}",
+            instance=("TrafficType", self.id.uuid),
+            kind="traffictype",
+            row_id=self.id.id,
+        )
+
+
+@command("deleteTrafficType", event="TRAFFIC.TYPE.DELETE")
+class DeleteTrafficType(Command):
+    """Let a physical network carry a kind of traffic no longer."""
+
+    id: Ref
+
+    def run(self, call: Call) -> Any:
+        """Refuse while networks or ranges of the physical network need it, else remove it."""
+        row = self.id
+        network = database.one(call.db, physical_network, row.physical_network_id)
+        needing = usage.users_in(call.db, physical_network, network.id, only=_CARRIED.get(row.type, ()))
+        if needing:
+            raise InUse(
+                f"the {row.type} traffic of physical network {network.name} is used by {', '.join(needing)}; remove "
+                "these first",
+                uuids=((row.uuid, "id"),),
+            )
+        call.db.execute(sa.delete(traffic_type).where(traffic_type.c.id == row.id))
+        call.describe(f"deleting {row.type} traffic of physical network {network.name}")
+        return call.submit(workflows.deleted, key=f"physicalnetwork:{network.id}", instance=("TrafficType", row.uuid))
+
+
+@command("listTrafficTypeImplementors")
+class ListTrafficTypeImplementors(ComputedList):
+    """List what implements each kind of traffic."""
+
+    traffictype: str | None = None
+
+    def items(self, call: Call) -> list[dict[str, Any]]:
+        """Return the kinds, each with its implementor."""
+        wanted = model.TRAFFIC_TYPES
+        if self.traffictype is not None:
+            wanted = (model.one_of("traffictype", self.traffictype, model.TRAFFIC_TYPES),)
+        return [{"traffictype": kind, "traffictypeimplementor": _IMPLEMENTOR} for kind in wanted]

@@ -16,11 +16,11 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import model, restricted, usage, views
+from pileus.infrastructure import dedication, model, restricted, usage, views
 from pileus.infrastructure.tables import zone
 
 _DEFAULT_GUEST_CIDR = "10.1.1.0/24"
-_DEPENDENT = frozenset({"template_copy"})  # a copy goes with its image store
+_DEPENDENT = frozenset({"template_copy", "dedication"})  # a copy goes with its image store
 
 
 def _name_free(db: Connection, name: str, but: int = 0) -> None:
@@ -104,6 +104,8 @@ class CreateZone(ZoneAddresses):
             token=secrets.token_hex(16),
             created=database.now(),
         )
+        if self.domainid is not None:
+            dedication.dedicate(call.db, "zone", database.one(call.db, zone, id_), self.domainid, None)
         call.describe(f"created zone {self.name}", resource=("Zone", uuid))
         return views.zones(call.db, [database.one(call.db, zone, id_)], admin=True)[0]
 
@@ -145,7 +147,7 @@ class UpdateZone(ZoneAddresses):
         if self.ispublic is False and row.domain_id is None:
             raise InvalidParameter("parameter ispublic: a zone is given to one domain with domainid when it is created")
         if self.ispublic:
-            changes["domain_id"] = None
+            dedication.release(call.db, "zone", row, must=False)
         if self.details is not None:
             changes["details"] = {**row.details, **self.details}
         if changes:
@@ -199,6 +201,7 @@ class DeleteZone(Command):
     def run(self, call: Call) -> Success:
         """Refuse while anything uses the zone, else remove it."""
         usage.refuse_used(call.db, zone, self.id, "zone", ignore=_DEPENDENT)
+        dedication.release(call.db, "zone", self.id, must=False)
         database.change(call.db, zone, self.id.id, removed=database.now(), allocation_state=model.DISABLED)
         call.describe(f"deleted zone {self.id.name}", resource=("Zone", self.id.uuid))
         return Success()

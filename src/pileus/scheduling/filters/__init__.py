@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pileus.scheduling.filters import avoid, cpu, hypervisor, memory, place, state, tags
+from pileus.scheduling.filters import avoid, cpu, dedicated, hypervisor, memory, place, state, tags
 from pileus.scheduling.model import Host, Reason, Request
 
 Filter = Callable[[Host, Request], Reason | None]
@@ -14,6 +14,7 @@ ALL: tuple[Filter, ...] = (
     hypervisor.check,
     state.check,
     avoid.check,
+    dedicated.check,
     tags.check,
     cpu.check,
     memory.check,

@@ -1,0 +1,83 @@
+"""Dedicated zones, pods, clusters and hosts: who may use them, who may not, and how they are released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.cloud import Cloud, Refused
+from tests.support.zones import isolated_network, machine, simulated_zone
+
+
+def refused(cloud: Cloud, command: str, **parameters: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        cloud.api(command, **parameters)
+    return caught.value
+
+
+def own(cloud: Cloud) -> dict[str, Any]:
+    return dict(cloud.user.own)
+
+
+def test_dedicated_hosts_are_for_their_owner_alone(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=2)
+    first, second = (host["id"] for host in cloud.list("listHosts", type="Routing"))
+    made = cloud.job("dedicateHost", hostid=first, **own(cloud))
+    (row,) = made["dedicatedhost"]
+    assert (row["hostid"], row["domainid"]) == (first, cloud.user.account["domainid"])
+    assert row["accountid"] == cloud.user.account["id"]
+    cloud.job("dedicateHost", hostid=second, domainid=cloud.stranger.account["domainid"])
+    assert len(cloud.list("listDedicatedHosts")) == 2
+    assert [each["hostid"] for each in cloud.list("listDedicatedHosts", account="user")] == [first]
+
+    network = isolated_network(cloud, zone, "n1", caller=cloud.user)
+    ours = machine(cloud, zone, network, "vm1", caller=cloud.user)
+    assert cloud.list("listVirtualMachines", id=ours["id"], listall=True)[0]["hostid"] == first
+    others = isolated_network(cloud, zone, "n2", caller=cloud.other)
+    with pytest.raises(Refused, match=r"dedicated to others|no room"):
+        machine(cloud, zone, others, "vm2", caller=cloud.other)
+
+    cloud.job("releaseDedicatedHost", hostid=second)
+    assert "not dedicated" in refused(cloud, "releaseDedicatedHost", hostid=second).text
+    theirs = machine(cloud, zone, others, "vm3", caller=cloud.other)
+    assert cloud.list("listVirtualMachines", id=theirs["id"], listall=True)[0]["hostid"] == second
+    assert "used by machines of others (vm3)" in refused(cloud, "dedicateHost", hostid=second, **cloud.user.own).text
+
+
+def test_a_domain_includes_what_is_below_it(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    root = cloud.domain("above")
+    below = cloud.domain("below", parent=root["id"])
+    assert cloud.job("dedicateCluster", clusterid=zone["cluster"], domainid=root["id"])["clusterid"] == zone["cluster"]
+    cloud.api("createAccount", accounttype=0, username="deep", password="a password for tests", firstname="d",
+              lastname="d", email="d@cloud.test", domainid=below["id"])  # fmt: skip
+    network = isolated_network(cloud, zone, "n1", account="deep", domainid=below["id"])
+    machine(cloud, zone, network, "vm1", account="deep", domainid=below["id"])
+    elsewhere = isolated_network(cloud, zone, "n2", caller=cloud.user)
+    with pytest.raises(Refused, match=r"dedicated to others|no room"):
+        machine(cloud, zone, elsewhere, "vm2", caller=cloud.user)
+    text = refused(cloud, "dedicateHost", hostid=zone["host"], domainid=cloud.user.account["domainid"]).text
+    assert "the cluster of host" in text
+
+
+def test_a_dedicated_zone_is_seen_by_its_domain_only(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    (row,) = cloud.job("dedicateZone", zoneid=zone["zone"], domainid=cloud.user.account["domainid"])["dedicatedzone"]
+    assert row["zonename"] == "z1"
+    assert [z["id"] for z in cloud.list("listZones", cloud.user)] == [zone["zone"]]
+    assert cloud.list("listZones", cloud.stranger) == []
+    cloud.job("releaseDedicatedZone", zoneid=zone["zone"])
+    assert [z["id"] for z in cloud.list("listZones", cloud.stranger)] == [zone["zone"]]
+    cloud.job("dedicatePod", podid=zone["pod"], **own(cloud))
+    assert cloud.list("listDedicatedPods", podid=zone["pod"])[0]["accountid"] == cloud.user.account["id"]
+    assert (
+        "has no account"
+        in refused(
+            cloud, "dedicateZone", zoneid=zone["zone"], account="nobody", domainid=cloud.user.account["domainid"]
+        ).text
+    )
+    assert (
+        "within zone"
+        in refused(cloud, "dedicateZone", zoneid=zone["zone"], domainid=cloud.stranger.account["domainid"]).text
+    )
