@@ -258,8 +258,12 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
     statement = sa.select(query.table).where(*query.conditions).order_by(*query.order)
     if size != -1:
         offset = ((page or 1) - 1) * size
-        statement = statement.limit(size).offset(offset)
-        rows = db.execute(statement).all()
+        if offset:  # skipping over ids alone is much less work than over whole rows
+            ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size).offset(offset)
+            found = db.execute(ids).scalars().all()
+            rows = db.execute(sa.select(query.table).where(query.table.c.id.in_(found)).order_by(*query.order)).all()
+        else:
+            rows = db.execute(statement.limit(size)).all()
         if rows and len(rows) < size:
             return rows, offset + len(rows)
         if not rows and offset == 0:
