@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pileus.compute import expunging, stopping
+from pileus.compute import expunging, model, stopping
 from pileus.compute.tables import machine
 from pileus.compute.workflows import key
 from pileus.core import database
@@ -45,6 +45,33 @@ def clear(job: Job, machine: int) -> None:
 def _gone(db: Connection, machine_id: int) -> bool:
     row = database.get(db, machine, machine_id)
     return row is None or row.removed is not None
+
+
+def halt(job: Job, account_id: int) -> None:
+    """Stop every machine of the account that runs, one after another."""
+    found: list[int] = job.commit("running", lambda db: _running(db, account_id))
+    for id_ in found:
+        job.child(f"stop/{id_}", stop_if_running, key=key(id_), arguments={"machine": id_})
+
+
+def _running(db: Connection, account_id: int) -> list[int]:
+    states = (model.RUNNING, model.STARTING, model.STOPPING)
+    statement = sa.select(machine.c.id).where(machine.c.account_id == account_id, machine.c.state.in_(states))
+    return list(db.execute(statement.order_by(machine.c.id)).scalars())
+
+
+@workflow("machine.halt", on_failure=stopping.still_running)
+def stop_if_running(job: Job, machine: int) -> None:
+    """Stop a machine unless it has stopped or gone meanwhile."""
+    if job.commit("look", lambda db: _runs(db, machine)) and stopping.power_off(job, machine, forced=False):
+        job.finish("stopped", lambda db: stopping.stopped(db, machine))
+        return
+    job.finish("stopped-already", lambda _db: None)
+
+
+def _runs(db: Connection, machine_id: int) -> bool:
+    row = database.get(db, machine, machine_id)
+    return row is not None and row.state in (model.RUNNING, model.STOPPING)
 
 
 def volumes(job: Job, account_id: int) -> None:

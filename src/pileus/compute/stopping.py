@@ -20,7 +20,7 @@ from pileus.storage.volumes import DESTROY, READY
 SLACK_SECONDS = 60
 
 
-def _still_running(job: Job, db: Connection, error: JobFailed) -> None:
+def still_running(job: Job, db: Connection, error: JobFailed) -> None:
     """Leave a machine that could not be stopped as what it is: running."""
     del error
     machine_id = int(job.arguments["machine"])
@@ -29,7 +29,7 @@ def _still_running(job: Job, db: Connection, error: JobFailed) -> None:
     )
 
 
-@workflow("machine.stop", on_failure=_still_running)
+@workflow("machine.stop", on_failure=still_running)
 def stop(job: Job, machine: int, forced: bool) -> None:
     """Stop a machine: by its power button, and by the plug when it does not react in time or is forced."""
     power_off(job, machine, forced=forced)
@@ -134,7 +134,7 @@ def _running(db: Connection, machine_id: int) -> dict[str, Any]:
 
 def not_destroyed(job: Job, db: Connection, error: JobFailed) -> None:
     """Leave the machine running when it could not be stopped, in Error when it could not be expunged."""
-    _still_running(job, db, error)
+    still_running(job, db, error)
     expunging.failed(job, db, error)
 
 

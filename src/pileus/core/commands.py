@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 
@@ -201,7 +201,7 @@ def resolve(spec: CommandSpec, instance: Command, call: Call) -> None:
             )
 
         found = [one(text) for text in value] if field.kind == "list[ref]" else one(value)
-        for row in found if isinstance(found, list) else [found]:
+        for row in cast(list[Any], found if field.kind == "list[ref]" else [found]):
             if not permissions.project_allows(call.db, call.caller, row, spec.name):
                 raise PermissionDenied(
                     f"parameter {field.name}: the project role of {call.caller.account} does not allow {spec.name}",

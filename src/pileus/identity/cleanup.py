@@ -14,7 +14,8 @@ Cleaner = Callable[[Job, int], None]
 """``clean(job, account_id)``: uses the job's steps (their names begin with the slice's own) to delete everything."""
 
 _cleaners: list[tuple[int, Cleaner]] = []
-_PART_OF_THE_ACCOUNT = {"user_"}
+_pausers: list[Cleaner] = []
+_PART_OF_THE_ACCOUNT = {"user_", "project"}
 
 
 def register(order: int, clean: Cleaner) -> None:
@@ -27,6 +28,17 @@ def run(job: Job, account_id: int) -> None:
     """Let every slice delete what the account owns."""
     for _, clean in _cleaners:
         clean(job, account_id)
+
+
+def on_pause(pause_: Cleaner) -> None:
+    """Register how a slice brings what an account runs to a halt, without deleting anything."""
+    _pausers.append(pause_)
+
+
+def pause(job: Job, account_id: int) -> None:
+    """Bring everything that the account runs to a halt (it was suspended or disabled)."""
+    for each in _pausers:
+        each(job, account_id)
 
 
 def remains(db: Connection, account_id: int) -> list[str]:

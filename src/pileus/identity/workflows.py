@@ -12,6 +12,7 @@ from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
 from pileus.core.jobs import Job, JobFailed, workflow
 from pileus.identity import cleanup
+from pileus.identity.projects import model
 from pileus.identity.tables import account, domain, session, user
 
 
@@ -30,13 +31,15 @@ def delete_account(job: Job, account: int, before: str) -> None:
     """Delete an account with everything it owns; ``before``: the state to go back to when that fails."""
     del before
     cleanup.run(job, account)
-    job.finish("removed", lambda db: _remove_account(db, account))
+    job.finish("removed", lambda db: remove_account(db, account))
 
 
-def _remove_account(db: Connection, account_id: int) -> None:
+def remove_account(db: Connection, account_id: int) -> None:
+    """Remove an account that owns nothing any more, with its users, its memberships and the project that it is."""
     left = cleanup.remains(db, account_id)
     if left:
         raise InUse(f"the account still owns {', '.join(left)}; delete these first")
+    model.account_gone(db, account_id)
     moment = now()
     members = sa.select(user.c.id).where(user.c.account_id == account_id)
     db.execute(sa.delete(session).where(session.c.user_id.in_(members)))

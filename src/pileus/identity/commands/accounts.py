@@ -12,11 +12,12 @@ from pileus.core import entities
 from pileus.core.calls import ACCOUNT_TYPES, ADMIN, Call
 from pileus.core.commands import Command, command
 from pileus.core.database import insert, new_uuid, now, one
-from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
+from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
+from pileus.identity.projects import model
 from pileus.identity.tables import account, domain, role
 
 _TYPES = {number: name for name, number in ACCOUNT_TYPES.items()}
@@ -140,7 +141,8 @@ class ListAccounts(ListCommand):
         return query.where(*visible(call, self.domainid, recursive=self.isrecursive, listall=self.listall))
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        return views.accounts(call.db, rows, admin=call.caller.admin)
+        limits = views.with_limits(self.details)
+        return views.accounts(call.db, rows, admin=call.caller.admin, limits=limits)
 
 
 def visible(call: Call, within: Row[Any] | None, *, recursive: bool, listall: bool) -> list[sa.ColumnElement[bool]]:
@@ -172,6 +174,11 @@ class DeleteAccount(Command):
             raise PermissionDenied(f"the account {self.id.name} belongs to the cloud itself and cannot be deleted")
         if self.id.id == call.caller.account_id:
             raise PermissionDenied("nobody may delete the own account")
+        ruled = model.ruled_by(call.db, self.id.id)
+        if ruled:
+            raise InUse(
+                f"account {self.id.name} is the only admin of project {ruled[0]}; hand it over or delete it first"
+            )
         workflows.mark_account(call.db, self.id)
         call.describe(f"deleting account {self.id.name}", resource=("Account", self.id.uuid))
         return call.submit(
