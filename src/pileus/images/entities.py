@@ -20,6 +20,9 @@ def may_use_template(db: Connection, caller: Caller, row: Row[Any]) -> bool:
 def register() -> None:
     """Register the kinds."""
     entities.register("ImageStore", tables.image_store, "image store", use=entities.admin_only)
-    entities.register("GuestOSCategory", tables.os_category, "OS category", use=entities.anybody)
+    entities.register(
+        "GuestOSCategory", tables.os_category, "OS category", use=entities.anybody, manage=entities.admin_only
+    )
+    entities.register("GuestOsMapping", tables.os_mapping, "guest OS mapping", use=entities.admin_only)
     entities.register("GuestOS", tables.os_type, "OS type", use=entities.anybody, manage=entities.admin_only)
     entities.register("Template", tables.template, "template", use=may_use_template, manage=entities.owned)

@@ -6,15 +6,25 @@ import importlib
 
 from sqlalchemy import Connection
 
-from pileus.images import entities, serving
+from pileus.images import entities, limits, serving
 from pileus.images.seed import os_types
 
-_MODULES = ("commands.os_types", "commands.stores", "commands.templates", "downloads", "deletion")
+_MODULES = (
+    "commands.os_categories",
+    "commands.os_mappings",
+    "commands.os_types",
+    "commands.stores",
+    "commands.providers",
+    "commands.templates",
+    "downloads",
+    "deletion",
+)
 
 
 def load() -> None:
     """Register everything."""
     entities.register()
+    limits.sources()
     serving.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.images.{name}")

@@ -28,6 +28,10 @@ os_category = sa.Table(
     identity(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("is_featured", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("sort_key", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created", sa.Float),
+    sa.Column("removed", sa.Float),
 )
 
 os_type = sa.Table(
@@ -37,7 +41,25 @@ os_type = sa.Table(
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("category_id", type_id, sa.ForeignKey("os_category.id"), nullable=False),
     sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("short_name", sa.String(255)),
     sa.Column("is_user_defined", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("details", sa.JSON, nullable=False, default=dict, server_default="{}"),
+    sa.Column("removed", sa.Float),
+)
+
+os_mapping = sa.Table(
+    "os_mapping",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("os_type_id", type_id, sa.ForeignKey("os_type.id"), nullable=False, index=True),
+    sa.Column("hypervisor", sa.String(32), nullable=False),
+    sa.Column("hypervisor_version", sa.String(32), nullable=False),
+    sa.Column("os_name", sa.String(255), nullable=False),  # as the hypervisor calls it
+    sa.Column("is_user_defined", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("os_type_id", "hypervisor", "hypervisor_version"),
 )
 
 template = sa.Table(
@@ -67,6 +89,8 @@ template = sa.Table(
     sa.Column("bits", sa.Integer, nullable=False, server_default="64"),
     sa.Column("tag", sa.String(255)),
     sa.Column("details", sa.JSON, nullable=False, default=dict),
+    sa.Column("user_data_id", type_id),
+    sa.Column("user_data_policy", sa.String(16)),  # ALLOWOVERRIDE APPEND DENYOVERRIDE
     sa.Column("state", sa.String(16), nullable=False),  # Active Inactive
     sa.Column("size", sa.BigInteger, nullable=False, server_default="0"),  # bytes of the disk
     sa.Column("created", sa.Float, nullable=False),

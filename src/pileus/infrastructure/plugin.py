@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from sqlalchemy import Connection
+
 from pileus.identity import cleanup as accounts
 from pileus.infrastructure import agents, dedication, entities
 
@@ -18,6 +20,7 @@ _MODULES = (
     "commands.host_states",
     "commands.hypervisors",
     "commands.dedications",
+    "commands.regions",
     "reconnecting",
     "workflows",
 )
@@ -30,3 +33,10 @@ def load() -> None:
     agents.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.infrastructure.{name}")
+
+
+def seed(db: Connection) -> None:
+    """Write the region that a new cloud is."""
+    from pileus.infrastructure import regions
+
+    regions.seed(db)

@@ -28,6 +28,7 @@ zone = sa.Table(
     sa.Column("edge", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("token", sa.String(64), nullable=False),
     sa.Column("details", sa.JSON, nullable=False, default=dict),
+    sa.Column("sort_key", sa.Integer, nullable=False, server_default="0"),  # lists begin with the lowest
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
 )
@@ -206,4 +207,12 @@ enrolment_token = sa.Table(
     sa.Column("token_hash", sa.String(64), nullable=False, unique=True),  # SHA-256
     sa.Column("expires", sa.Float, nullable=False),
     sa.Column("used", sa.Float),  # one time only
+)
+
+region = sa.Table(
+    "region",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # chosen by whoever adds it
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("endpoint", sa.String(255), nullable=False),
 )
