@@ -119,7 +119,15 @@ def simulated(url: str) -> Found:
         memory_mib=SIMULATED_MEMORY_MIB,
         isolation=["vlan", "vxlan"],
     )
-    return Found(uuid, name, "", 0, facts, "Up", None)
+    return Found(uuid, name, _simulated_address(parts.hostname or "", uuid), 0, facts, "Up", None)
+
+
+def _simulated_address(name: str, uuid: str) -> str:
+    """Return the address that a simulated host says it has: its URL's, else one out of 172.16.0.0/12."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return str(ipaddress.IPv4Address("172.16.0.0") + int(uuid[:5], 16))
 
 
 def store(db: Connection, cluster: Row[Any], url: str, found: Found, *, tags: str, resource_state: str) -> Row[Any]:

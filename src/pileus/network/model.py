@@ -26,7 +26,7 @@ ADD, ACTIVE, REVOKE, STAGED = "Add", "Active", "Revoke", "Staged"
 FREE, ALLOCATING, TAKEN, RELEASING = "Free", "Allocating", "Allocated", "Releasing"
 """States of a public address."""
 
-FIREWALL, EGRESS, FORWARDING = "Firewall", "Egress", "PortForwarding"
+FIREWALL, EGRESS, FORWARDING, STATIC_NAT = "Firewall", "Egress", "PortForwarding", "StaticNat"
 """Purposes of rules."""
 
 ISOLATED, L2 = "Isolated", "L2"

@@ -18,6 +18,7 @@ _MODULES = (
     "commands.egress",
     "commands.forwarding",
     "commands.static_nat",
+    "commands.ip_forwarding",
     "commands.nics",
     "workflows",
     "router_jobs",
@@ -29,9 +30,10 @@ def load() -> None:
     """Register everything."""
     from pileus.identity import cleanup
     from pileus.infrastructure import hosts, reports
-    from pileus.network import upkeep
+    from pileus.network import limits, upkeep
 
     entities.register()
+    limits.sources()
     for name in _MODULES:
         importlib.import_module(f"pileus.network.{name}")
     reports.observe(upkeep.observe)

@@ -22,6 +22,7 @@ _VIEWS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]]]] = {
     model.FIREWALL: ("firewallrule", views_rules.firewall),
     model.EGRESS: ("firewallrule", views_rules.firewall),
     model.FORWARDING: ("portforwardingrule", views_rules.forwarding),
+    model.STATIC_NAT: ("ipforwardingrule", views_rules.ip_forwarding),
 }
 
 

@@ -156,7 +156,7 @@ rule = sa.Table(
     metadata,
     identity(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
-    sa.Column("purpose", sa.String(16), nullable=False),  # Firewall Egress PortForwarding
+    sa.Column("purpose", sa.String(16), nullable=False),  # Firewall Egress PortForwarding StaticNat
     sa.Column("network_id", type_id, sa.ForeignKey("network.id"), nullable=False, index=True),
     sa.Column("address_id", type_id, sa.ForeignKey("public_address.id"), index=True),
     sa.Column("account_id", type_id, sa.ForeignKey("account.id"), nullable=False, index=True),

@@ -136,3 +136,30 @@ def forwarding(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Thin
             view["fordisplay"] = row.display
         found.append(view)
     return found
+
+
+def ip_forwarding(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Things:
+    """Return IP forwarding rules: ports of addresses with static NAT."""
+    del admin  # everybody sees the same
+    public = related(db, public_address, (row.address_id for row in rows))
+    targets = machines.lookup(db, (row.machine_id for row in rows))
+    found: Things = []
+    for row in rows:
+        target = targets.get(row.machine_id)
+        view: dict[str, Any] = {
+            "id": row.uuid,
+            "protocol": row.protocol,
+            "startport": row.start_port,
+            "endport": row.end_port,
+            "ipaddressid": public[row.address_id].uuid,
+            "ipaddress": public[row.address_id].address,
+            "state": row.state,
+        }
+        if target is not None:
+            view |= {
+                "virtualmachineid": target.uuid,
+                "virtualmachinename": target.name,
+                "virtualmachinedisplayname": target.display_name or target.name,
+            }
+        found.append(view)
+    return found
