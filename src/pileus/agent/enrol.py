@@ -55,6 +55,7 @@ def enrol(folder: Folder, settings: Settings, server: str, token: str) -> Settin
     if pki.common_name(answer.certificate) != f"host:{settings.host}":
         raise EnrolmentError(f"{server} sent a certificate that is not for this host")
     pki.write_public(folder.keys / "agent.crt", answer.certificate.encode())
+    pki.write_private(folder.keys / "renew-after", str(pki.renewal_date(answer.certificate).timestamp()).encode())
     settings.servers = answer.servers or [server]
     folder.save(settings)
     log.info("host enrolled", host=settings.host, servers=settings.servers)

@@ -7,6 +7,7 @@ as a router's state holds passwords.  What a reboot makes void lies in /run.
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,7 +54,7 @@ def write(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = Fals
     if path.exists() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = path.with_name(f".{path.name}.{threading.get_ident()}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(content)

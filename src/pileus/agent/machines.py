@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from pileus.agent import kept
 from pileus.agent.registry import OperationError
-from pileus.core import pki
 from pileus.wire.machines import MachineSpec
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ def checked(name: str) -> str:
 def keep(data: Path, spec: MachineSpec, *, running: bool) -> None:
     """Write a machine's file (0600: it has the console's password)."""
     (data / "machines").mkdir(exist_ok=True, mode=0o700)
-    pki.write_private(_file(data, spec.name), msgspec.json.encode(Kept(spec=spec, running=running)))
+    kept.write(_file(data, spec.name), msgspec.json.encode(Kept(spec=spec, running=running)), durable=True)
 
 
 def find(data: Path, name: str) -> Kept | None:

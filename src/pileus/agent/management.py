@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,6 @@ import msgspec
 import structlog
 
 from pileus.agent.settings import Folder, Settings
-from pileus.core import pki
 from pileus.core.mtls import client_context
 from pileus.wire.enrolment import SERVER_NAME, RenewAnswer, RenewRequest, ReportAnswer
 from pileus.wire.hosts import Report
@@ -32,6 +32,7 @@ class Management:
         self._folder = folder
         self._servers = list(settings.servers)
         self._lock = threading.Lock()
+        self._due: float | None = None
         self._client = self._connect()
 
     def tls(self) -> ssl.SSLContext:
@@ -49,17 +50,35 @@ class Management:
 
     def renew(self) -> bool:
         """Renew the certificate when it is due; True when there is a new one (the listener must load it)."""
-        file = self._folder.keys / "agent.crt"
-        if pki.renewal_due(file.read_text()) is None:
+        if time.time() < self._renew_after():
             return False
+        from pileus.core import pki
+
+        file = self._folder.keys / "agent.crt"
         csr = pki.new_request(self._folder.keys / "agent.key")
         body = self._post("/agent/renew", msgspec.json.encode(RenewRequest(csr=csr)))
         pki.write_public(file, msgspec.json.decode(body, type=RenewAnswer).certificate.encode())
+        self._due = None
         with self._lock:
             self._client.close()
             self._client = self._connect()
         log.info("the host's certificate was renewed")
         return True
+
+    def _renew_after(self) -> float:
+        """Return when the certificate is due for renewal.
+
+        The date is kept beside it, as to read a certificate takes a library of 8 MB that is else not needed here.
+        """
+        if self._due is None:
+            certificate, note = self._folder.keys / "agent.crt", self._folder.keys / "renew-after"
+            if not note.exists() or note.stat().st_mtime < certificate.stat().st_mtime:
+                from pileus.core import pki
+
+                date = pki.renewal_date(certificate.read_text()).timestamp()
+                pki.write_private(note, str(date).encode())
+            self._due = float(note.read_text())
+        return self._due
 
     def close(self) -> None:
         """Close the connections."""

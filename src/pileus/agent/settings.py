@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.core import pki
+from pileus.agent import kept
 
 
 class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -64,4 +64,4 @@ class Folder:
 
     def save(self, settings: Settings) -> None:
         """Write the settings."""
-        pki.write_private(self.settings, msgspec.json.format(msgspec.json.encode(settings)))
+        kept.write(self.settings, msgspec.json.format(msgspec.json.encode(settings)), durable=True)

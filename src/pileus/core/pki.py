@@ -136,11 +136,16 @@ def common_name(pem: str) -> str:
 
 
 def renewal_due(pem: str, now: datetime.datetime | None = None) -> datetime.datetime | None:
-    """Return when the certificate became due for renewal (two thirds of its life), or None before that."""
+    """Return when the certificate became due for renewal, or None before that."""
+    due = renewal_date(pem)
+    return due if (now or datetime.datetime.now(datetime.UTC)) >= due else None
+
+
+def renewal_date(pem: str) -> datetime.datetime:
+    """Return when the certificate is due for renewal: after two thirds of its life."""
     certificate = x509.load_pem_x509_certificate(pem.encode())
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    due = begin + (end - begin) * 2 / 3
-    return due if (now or datetime.datetime.now(datetime.UTC)) >= due else None
+    return begin + (end - begin) * 2 / 3
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

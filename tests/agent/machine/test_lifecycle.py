@@ -210,9 +210,15 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
 
     qemu = pid_of(host.data)
     host.end(signal.SIGKILL)
+    keys = host.data / "agent" / "keys"
+    certificate = (keys / "agent.crt").read_text()
+    assert float((keys / "renew-after").read_text()) > time.time() + 86400
+    (keys / "renew-after").write_text("0")
     host.start()
     answer = host.do("machine.list", thing, {})
     assert [machine["power"] for machine in answer.result["machines"]] == ["on"]
+    until(lambda: (keys / "agent.crt").read_text() != certificate, 10, "the new certificate")
+    until(lambda: float((keys / "renew-after").read_text()) > time.time() + 86400, 10, "its date")
     assert host.end() in (0, -signal.SIGTERM)
     assert pid_of(host.data) == qemu, "the guest was not touched"
 
@@ -225,7 +231,9 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
 
     host.start()
     seen = len(management.reports)
-    until(lambda: len(management.reports) > seen and powers(management) == {spec.name: "on"}, 40, "the machine's return")
+    until(
+        lambda: len(management.reports) > seen and powers(management) == {spec.name: "on"}, 40, "the machine's return"
+    )
     assert pid_of(host.data) not in {"", qemu}
     assert "rate 100Mbit" in output("tc", "qdisc", "show", "dev", tap)
     assert host.do("machine.stop", thing, {"name": spec.name, "timeout": 20}).state == "done"

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from pileus.agent import kept
 from pileus.agent.context import AgentContext
 from pileus.agent.operations.volume import translated
 from pileus.agent.registry import Progress, operation
-from pileus.core import pki
 from pileus.drivers import storage
 from pileus.drivers.storage.base import StorageError, checked
 from pileus.wire.storage import Pool, PoolState
@@ -27,7 +27,7 @@ def attach(context: AgentContext, arguments: Pool, progress: Progress) -> PoolSt
         state = storage.driver(arguments.kind).attach(arguments)
     folder = context.data / "pools"
     folder.mkdir(exist_ok=True, mode=0o700)
-    pki.write_private(folder / f"{arguments.uuid}.json", msgspec.json.encode(arguments))
+    kept.write(folder / f"{arguments.uuid}.json", msgspec.json.encode(arguments), durable=True)
     return state
 
 
