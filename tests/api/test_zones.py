@@ -44,7 +44,7 @@ def test_zone_is_made_disabled_then_enabled(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"networktype": "Basic"}, "networktype"),
+        ({"networktype": "Simple"}, "networktype"),
         ({"networktype": "Strange"}, "networktype"),
         ({"dns1": "not an address"}, "dns1"),
         ({"ip6dns1": "192.0.2.1"}, "ip6dns1"),
@@ -52,7 +52,6 @@ def test_zone_is_made_disabled_then_enabled(cloud: Cloud) -> None:
         ({"domain": "-bad-.example"}, "domain"),
         ({"allocationstate": "Perhaps"}, "allocationstate"),
         ({"securitygroupenabled": True}, "securitygroupenabled"),
-        ({"isedge": True}, "isedge"),
         ({"internaldns1": ""}, "internaldns1"),
     ],
 )

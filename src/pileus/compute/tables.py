@@ -37,6 +37,7 @@ service_offering = sa.Table(
     sa.Column("details", sa.JSON, nullable=False, default=dict),
     sa.Column("domain_ids", sa.JSON, nullable=False, default=list),
     sa.Column("zone_ids", sa.JSON, nullable=False, default=list),
+    sa.Column("sort_key", sa.Integer, nullable=False, server_default="0"),  # lists begin with the lowest
     sa.Column("state", sa.String(16), nullable=False, server_default="Active"),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),

@@ -77,6 +77,14 @@ def visible(
     return [table.c.id.not_in(hidden)] if hidden else []
 
 
+def domain_of(db: Connection, domain: Row[Any] | None, project: Row[Any] | str | None) -> Row[Any] | None:
+    """Return the domain that a list of offerings is asked for: as such, or as that of a project."""
+    if domain is not None or project is None or isinstance(project, str):
+        return domain
+    domains = entities.domains()
+    return db.execute(sa.select(domains).where(domains.c.id == project.domain_id)).one()
+
+
 def _open(domain_ids: Sequence[int], allowed: frozenset[int] | None) -> bool:
     return allowed is None or not domain_ids or not allowed.isdisjoint(domain_ids)
 
@@ -98,6 +106,32 @@ def chosen(call: Call, domains: list[Row[Any]] | None, zones: list[Row[Any]] | N
         "domain_ids": sorted({domain.id for domain in picked}),
         "zone_ids": sorted({row.id for row in zones or []}),
     }
+
+
+def changed(call: Call, domains: str | None, zones: str | None) -> dict[str, list[int]]:
+    """Return the columns domain_ids and zone_ids that an update passes: ids by commas, "public" or "all" for everybody.
+
+    Raises PermissionDenied where somebody else than a root admin would open an offering to others.
+    """
+    given: dict[str, list[int]] = {}
+    for parameter, text, kind, everybody in (
+        ("domainid", domains, "Domain", "public"),
+        ("zoneid", zones, "Zone", "all"),
+    ):
+        if text is None:
+            continue
+        if text.strip().lower() == everybody:
+            found: list[Row[Any]] = []
+        else:
+            names = [name.strip() for name in text.split(",") if name.strip()]
+            if not names:
+                raise InvalidParameter(f"parameter {parameter} must be ids separated by commas, or {everybody}")
+            found = [entities.resolve(call.db, call.caller, kind, name, parameter=parameter) for name in names]
+        if kind == "Domain":
+            given |= {"domain_ids": chosen(call, found, None)["domain_ids"]}
+        else:
+            given |= {"zone_ids": sorted({row.id for row in found})}
+    return given
 
 
 class Labels:

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import model, ordering, settings, starting, workflows
+from pileus.compute import limits, model, ordering, settings, starting, workflows
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.calls import Call
@@ -37,6 +37,7 @@ class DeployVirtualMachine(Command):
     displayname: str | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
     networkids: list[Ref] = []
     iptonetworklist: Entries | None = None
     ipaddress: str | None = None
@@ -72,7 +73,7 @@ class DeployVirtualMachine(Command):
         if self.templateid is None:
             raise InvalidParameter("parameter templateid is missing: machines are deployed from templates here")
         template: Row[Any] = self.templateid
-        owner = identity.owner(call, self.account, self.domainid)
+        owner = identity.owner(call, self.account, self.domainid, self.projectid)
         where = self._where(call)
         self._rules(call, template)
         size, details = model.size(self.serviceofferingid, self.details)
@@ -93,6 +94,7 @@ class DeployVirtualMachine(Command):
             ordering.free_name(call.db, self.name, [plug.network.id for plug in plugs], parameter="name")
         password = self._password(call, template)
         made: dict[str, Any] = {"uuid": uuid, "name": name, "password": password, "details": details}
+        limits.claim(call.db, owner.account_id, size, [root, *(disk.size for disk in disks)])
         machine_id = self._insert(call, owner, template, size, **made)
         self._insert_volumes(call, owner, machine_id, root, disks)
         networks = self._plug(call, machine_id, plugs)
@@ -127,6 +129,8 @@ class DeployVirtualMachine(Command):
         if offering.is_system:
             raise InvalidParameter(f"parameter serviceofferingid: {offering.name} is for the system's own machines")
         for parameter, row in (("serviceofferingid", offering), ("diskofferingid", self.diskofferingid)):
+            if row is not None and row.state != "Active":
+                raise InvalidParameter(f"parameter {parameter}: the offering {row.name} is {row.state}; choose another")
             if row is not None and row.zone_ids and self.zoneid.id not in row.zone_ids:
                 raise InvalidParameter(f"parameter {parameter}: {row.name} is not offered in zone {self.zoneid.name}")
         ordering.ready_template(call.db, template, self.zoneid)

@@ -15,7 +15,7 @@ from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
-from pileus.core.parameters import Ref
+from pileus.core.parameters import Ref, RefOrAll
 from pileus.infrastructure import model, restricted
 
 LEAST_MEMORY = 32  # MiB
@@ -145,6 +145,7 @@ class ListServiceOfferings(ListCommand):
     id: Ref | None = None
     name: str | None = None
     domainid: Ref | None = None
+    projectid: RefOrAll | None = None
     zoneid: Ref | None = None
     issystem: bool = False
     systemvmtype: str | None = None
@@ -160,7 +161,7 @@ class ListServiceOfferings(ListCommand):
         if self.issystem and not call.caller.admin:
             raise PermissionDenied("parameter issystem: only root admins see the offerings of system machines")
         columns = service_offering.c
-        query = Query(service_offering).equals(columns.id, self.id)
+        query = Query(service_offering, columns.sort_key, columns.id).equals(columns.id, self.id)
         query.same(columns.name, self.name).same(columns.storage_type, self.storagetype)
         query.same(columns.system_vm_type, self.systemvmtype)
         if self.id is None or not call.caller.admin:
@@ -179,13 +180,65 @@ class ListServiceOfferings(ListCommand):
                 chosen = sa.and_(column.is_(None), sa.or_(most.is_(None), most >= value))
                 query.where(sa.or_(column >= value, chosen))
         query.where(
-            *restricted.visible(call.db, call.caller, service_offering, domain=self.domainid, zone_row=self.zoneid)
+            *restricted.visible(
+                call.db,
+                call.caller,
+                service_offering,
+                domain=restricted.domain_of(call.db, self.domainid, self.projectid),
+                zone_row=self.zoneid,
+            )
         )
         return query.contains(self.keyword, columns.name, columns.display_text)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the service offerings."""
         return service_offerings(call.db, rows, admin=call.caller.admin)
+
+
+@command("updateServiceOffering", event="SERVICE.OFFERING.EDIT")
+class UpdateServiceOffering(Command):
+    """Change a service offering; machines take the tags over when they start the next time."""
+
+    id: Ref
+    name: str | None = None
+    displaytext: str | None = None
+    sortkey: int | None = None
+    state: str | None = None
+    domainid: str | None = None  # ids separated by commas, or "public"
+    zoneid: str | None = None  # ids separated by commas, or "all"
+    hosttags: str | None = None
+    storagetags: str | None = None
+
+    def check(self) -> None:
+        """Check the words."""
+        if self.name is not None and not self.name.strip():
+            raise InvalidParameter("parameter name may not be empty")
+        if self.state is not None:
+            self.state = model.one_of("state", self.state, ("Active", "Inactive"))
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change what was passed."""
+        row = self.id
+        tagged = self.hosttags is not None or self.storagetags is not None
+        if tagged and not call.caller.admin:
+            raise PermissionDenied("parameters hosttags and storagetags: only root admins see and change tags")
+        if self.state == "Inactive" and row.default_use:
+            raise InvalidParameter(f"parameter state: the cloud needs its own offering {row.name}")
+        passed: dict[str, Any] = {
+            "name": self.name,
+            "display_text": self.displaytext,
+            "sort_key": self.sortkey,
+            "state": self.state,
+            "host_tags": None if self.hosttags is None else model.pack_tags("hosttags", self.hosttags),
+            "storage_tags": None if self.storagetags is None else model.pack_tags("storagetags", self.storagetags),
+            **restricted.changed(call, self.domainid, self.zoneid),
+        }
+        changes = {column: value for column, value in passed.items() if value is not None}
+        if changes:
+            database.change(call.db, service_offering, row.id, **changes)
+        call.describe(f"changed service offering {row.name}", resource=("ServiceOffering", row.uuid))
+        fresh = database.one(call.db, service_offering, row.id)
+        return service_offerings(call.db, [fresh], admin=call.caller.admin)[0]
 
 
 @command("deleteServiceOffering", event="SERVICE.OFFERING.DELETE")

@@ -70,15 +70,15 @@ class CreateZone(ZoneAddresses):
     isedge: bool = False
 
     def check(self) -> None:
-        """Check the kind of zone: Advanced without security groups for now."""
+        """Check the kind of zone: Basic ones have no guest network of their own, security groups come later."""
         super().check()
         self.networktype = model.one_of("networktype", self.networktype, ("Basic", "Advanced"))
-        if self.networktype == "Basic":
-            raise InvalidParameter("parameter networktype: Basic zones are not supported by this server yet")
+        if self.networktype == "Basic" and self.guestcidraddress:
+            raise InvalidParameter("parameter guestcidraddress goes together with networktype=Advanced")
+        if self.networktype == "Basic" and self.isedge:
+            raise InvalidParameter("parameter isedge goes together with networktype=Advanced")
         if self.securitygroupenabled:
             raise InvalidParameter("parameter securitygroupenabled: security groups are not supported yet")
-        if self.isedge:
-            raise InvalidParameter("parameter isedge: edge zones are not supported by this server yet")
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the zone."""
@@ -96,11 +96,12 @@ class CreateZone(ZoneAddresses):
             internal_dns2=self.internaldns2 or None,
             ip6_dns1=self.ip6dns1 or None,
             ip6_dns2=self.ip6dns2 or None,
-            guest_cidr=self.guestcidraddress or _DEFAULT_GUEST_CIDR,
+            guest_cidr=self.guestcidraddress or (_DEFAULT_GUEST_CIDR if self.networktype == "Advanced" else None),
             network_domain=self.domain or None,
             domain_id=self.domainid.id if self.domainid is not None else None,
             allocation_state=self.allocationstate or model.DISABLED,
-            local_storage=self.localstorageenabled,
+            local_storage=self.localstorageenabled or self.isedge,  # an edge zone's hosts stand alone
+            edge=self.isedge,
             token=secrets.token_hex(16),
             created=database.now(),
         )
@@ -120,6 +121,9 @@ class UpdateZone(ZoneAddresses):
     internaldns1: str | None = None
     localstorageenabled: bool | None = None
     ispublic: bool | None = None
+    sortkey: int | None = None
+    dhcpprovider: str | None = None
+    dnssearchorder: list[str] | None = None
     details: dict[str, str] | None = None
 
     def run(self, call: Call) -> dict[str, Any]:
@@ -134,9 +138,10 @@ class UpdateZone(ZoneAddresses):
             "internal_dns1": self.internaldns1,
             "internal_dns2": self.internaldns2,
             "guest_cidr": self.guestcidraddress,
-            "network_domain": self.domain,
             "allocation_state": self.allocationstate,
             "local_storage": self.localstorageenabled,
+            "sort_key": self.sortkey,
+            "network_domain": self._search_domain(),
         }
         for needed in ("name", "dns1", "internal_dns1", "guest_cidr", "allocation_state"):
             if passed[needed] == "":
@@ -155,6 +160,20 @@ class UpdateZone(ZoneAddresses):
         call.describe(f"changed zone {row.name}", resource=("Zone", row.uuid))
         return views.zones(call.db, [database.one(call.db, zone, row.id)], admin=True)[0]
 
+    def check(self) -> None:
+        """Check the words; only the virtual router gives addresses out."""
+        super().check()
+        if self.dhcpprovider is not None:
+            model.one_of("dhcpprovider", self.dhcpprovider, ("VirtualRouter",))
+        if self.dnssearchorder:
+            self.dnssearchorder = [model.network_domain("dnssearchorder", name) for name in self.dnssearchorder]
+            if len(self.dnssearchorder) > 1:
+                raise InvalidParameter("parameter dnssearchorder: guests are told one domain; give one")
+
+    def _search_domain(self) -> str | None:
+        """Return the domain that guests look names up in, passed under one name or the other."""
+        return self.dnssearchorder[0] if self.dnssearchorder else self.domain
+
 
 @command("listZones", ignored=("showicon",))
 class ListZones(ListCommand):
@@ -172,7 +191,7 @@ class ListZones(ListCommand):
         """Return the caller's zones that match."""
         if self.available is False:
             raise InvalidParameter("parameter available=false is not supported by this server yet; leave it out")
-        query = Query(zone).equals(zone.c.id, self.id).equals(zone.c.id, self.ids)
+        query = Query(zone, zone.c.sort_key, zone.c.id).equals(zone.c.id, self.id).equals(zone.c.id, self.ids)
         query.same(zone.c.name, self.name).same(zone.c.network_type, self.networktype)
         query.contains(self.keyword, zone.c.name)
         if self.domainid is not None:

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Row
 from pileus.core import database
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
-from pileus.core.errors import InvalidParameter, MissingParameter
+from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
-from pileus.core.parameters import Ref
+from pileus.core.parameters import Ref, RefOrAll
 from pileus.core.settings import declare
 from pileus.infrastructure import model, restricted
 from pileus.storage.tables import disk_offering
@@ -89,6 +89,7 @@ class ListDiskOfferings(ListCommand):
     id: Ref | None = None
     name: str | None = None
     domainid: Ref | None = None
+    projectid: RefOrAll | None = None
     zoneid: Ref | None = None
     storagetype: str | None = None
     state: str = "Active"
@@ -97,20 +98,69 @@ class ListDiskOfferings(ListCommand):
     def query(self, call: Call) -> Query:
         """Return the offerings that match."""
         columns = disk_offering.c
-        query = Query(disk_offering).equals(columns.id, self.id).equals(columns.encrypt, self.encrypt)
+        query = Query(disk_offering, columns.sort_key, columns.id).equals(columns.id, self.id).equals(columns.encrypt, self.encrypt)
         query.same(columns.name, self.name).same(columns.storage_type, self.storagetype)
         if self.state.lower() != "all":
             query.same(columns.state, self.state)
         if not call.caller.admin:
             query.where(columns.display.is_(sa.true()))
         query.where(
-            *restricted.visible(call.db, call.caller, disk_offering, domain=self.domainid, zone_row=self.zoneid)
+            *restricted.visible(
+                call.db,
+                call.caller,
+                disk_offering,
+                domain=restricted.domain_of(call.db, self.domainid, self.projectid),
+                zone_row=self.zoneid,
+            )
         )
         return query.contains(self.keyword, columns.name, columns.display_text)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the disk offerings."""
         return disk_offerings(call.db, rows, admin=call.caller.admin)
+
+
+@command("updateDiskOffering", event="DISK.OFFERING.EDIT")
+class UpdateDiskOffering(Command):
+    """Change a disk offering; volumes that were made from it stay as they are."""
+
+    id: Ref
+    name: str | None = None
+    displaytext: str | None = None
+    displayoffering: bool | None = None
+    sortkey: int | None = None
+    state: str | None = None
+    domainid: str | None = None  # ids separated by commas, or "public"
+    zoneid: str | None = None  # ids separated by commas, or "all"
+    tags: str | None = None
+
+    def check(self) -> None:
+        """Check the words."""
+        if self.name is not None and not self.name.strip():
+            raise InvalidParameter("parameter name may not be empty")
+        if self.state is not None:
+            self.state = model.one_of("state", self.state, ("Active", "Inactive"))
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Change what was passed."""
+        row = self.id
+        if self.tags is not None and not call.caller.admin:
+            raise PermissionDenied("parameter tags: only root admins see and change the tags of offerings")
+        passed: dict[str, Any] = {
+            "name": self.name,
+            "display_text": self.displaytext,
+            "display": self.displayoffering,
+            "sort_key": self.sortkey,
+            "state": self.state,
+            "tags": None if self.tags is None else model.pack_tags("tags", self.tags),
+            **restricted.changed(call, self.domainid, self.zoneid),
+        }
+        changes = {column: value for column, value in passed.items() if value is not None}
+        if changes:
+            database.change(call.db, disk_offering, row.id, **changes)
+        call.describe(f"changed disk offering {row.name}", resource=("DiskOffering", row.uuid))
+        fresh = database.one(call.db, disk_offering, row.id)
+        return disk_offerings(call.db, [fresh], admin=call.caller.admin)[0]
 
 
 @command("deleteDiskOffering", event="DISK.OFFERING.DELETE")
