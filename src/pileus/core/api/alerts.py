@@ -34,7 +34,7 @@ def type_number(text: str) -> int:
 
 
 class Chosen(Command):
-    """What the commands that archive and delete have in common: ids, or a type, or a span of time."""
+    """What the commands that archive and delete alerts and events have in common: ids, a type, or a span of time."""
 
     ids: list[Ref] | None = None
     type: str | None = None
