@@ -154,7 +154,9 @@ def application(services: Services) -> Starlette:
     edge = Edge(services)
     return Starlette(
         routes=[
+            # Some clients put a slash behind the address that they are given.
             Route("/client/api", edge.api, methods=["GET", "POST"]),
+            Route("/client/api/", edge.api, methods=["GET", "POST"]),
             Route("/client/health", edge.health),
             Route("/metrics", _metrics),
         ]
@@ -173,7 +175,8 @@ def integration_application(services: Services) -> Starlette:
         return await edge.api(request)
 
     methods = ["GET", "POST"]
-    return Starlette(routes=[Route("/client/api", api, methods=methods), Route("/", api, methods=methods)])
+    paths = ("/client/api", "/client/api/", "/")
+    return Starlette(routes=[Route(path, api, methods=methods) for path in paths])
 
 
 async def _metrics(request: Request) -> Response:
