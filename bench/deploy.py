@@ -33,7 +33,7 @@ from pileus.core import signing
 from pileus.core.options import Options
 
 BARS = {1_000: 30.0, 10_000: 360.0}
-FIRST_POLL, LATER_POLL = 1.0, 0.5
+FIRST_POLL, LATER_POLL = 1.0, 1.0
 
 
 class Client:
@@ -67,7 +67,7 @@ class Client:
         return content
 
     async def job(self, command: str, **parameters: Any) -> Any:
-        """Call, and wait for the job as real clients do: after a second, then twice a second."""
+        """Call, and wait for the job as real clients do: they look once a second."""
         made = await self.call(command, **parameters)
         pause = FIRST_POLL
         while True:

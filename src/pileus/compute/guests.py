@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Row
 
 from pileus.compute.tables import machine, service_offering
 from pileus.core import services
+from pileus.core.secrets import Secrets
 from pileus.infrastructure.tables import zone
 from pileus.network.tables import network, nic, public_address
 from pileus.wire.router import GuestHost
@@ -106,7 +108,13 @@ def _clear(db: Connection, row: Row[Any]) -> str:
     if not row.password:
         return ""
     try:
-        return services.of(db).secrets.decrypt(row.password)
+        return _decrypt(services.of(db).secrets, row.password)
     except InvalidToken:
         log.exception("the password of a machine was encrypted with another key: it is not served", machine=row.uuid)
         return ""
+
+
+@lru_cache(maxsize=20_000)
+def _decrypt(secrets: Secrets, token: str) -> str:
+    """Decrypt, once a process: a router's state has the passwords of all its machines, whatever changed."""
+    return secrets.decrypt(token)
