@@ -69,6 +69,19 @@ def _project_account(call: Call, name: str | None, within: Row[Any] | None, of: 
     return call.db.execute(_OWNER.where(account.c.id == of.account_id)).one()
 
 
+def refuse_idle(db: Connection, account_id: int) -> None:
+    """Refuse to start or take anything for an account that is disabled or locked, or a project that is suspended."""
+    of = db.execute(
+        sa.select(account.c.name, account.c.state, account.c.role_type).where(account.c.id == account_id)
+    ).one()
+    if of.role_type == PROJECT:
+        found = db.execute(sa.select(project.c.name, project.c.state).where(project.c.account_id == account_id)).one()
+        if found.state != "Active":
+            raise PermissionDenied(f"project {found.name} is {found.state.lower()}; activate it first")
+    if of.state != "enabled":
+        raise PermissionDenied(f"account {of.name} is {of.state}; enable it first")
+
+
 Owner = tuple[Row[Any], Row[Any], Row[Any] | None]
 """An account, its domain, and the project that it belongs to, if any."""
 

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import expunging, model, ordering, settings, stopping, views, workflows
+from pileus.compute import expunging, limits, model, ordering, settings, stopping, views, workflows
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine
 from pileus.core import database
@@ -16,6 +16,7 @@ from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
 from pileus.core.parameters import Ref
+from pileus.identity import store as identity
 from pileus.infrastructure.tables import zone
 from pileus.network import nics as network_nics
 from pileus.network.tables import nic
@@ -71,6 +72,7 @@ class StartVirtualMachine(Command):
         if not call.caller.admin and (self.hostid or self.podid or self.clusterid):
             raise PermissionDenied("parameters hostid, podid and clusterid are for root admins")
         expect(call, row, (model.STOPPED,), "started")
+        identity.refuse_idle(call.db, row.account_id)
         where = place(database.one(call.db, zone, row.zone_id), self.hostid, self.podid, self.clusterid)
         call.describe(f"started virtual machine {row.display_name or row.name}")
         unready = network_nics.unready(call.db, networks_of(call, row))
@@ -165,6 +167,8 @@ class RecoverVirtualMachine(Command):
         may_expunge(call, "recoverVirtualMachine")
         if row.state != model.DESTROYED or expunging.busy(call.db, [row.id]):
             raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a destroyed one can be recovered")
+        size = model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib)
+        limits.claim(call.db, row.account_id, size, limits.destroyed_disks(call.db, row.id))
         if not database.change(
             call.db,
             machine,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import Row
 
@@ -21,22 +22,29 @@ def table(kind: str) -> Table:
 
 
 class Owners:
-    """Accounts, domains and users of a page of rows: three queries in all."""
+    """Accounts, domains, projects and users of a page of rows: four queries in all at most."""
 
     def __init__(self, db: Connection, rows: Iterable[Row[Any]]) -> None:
         rows = list(rows)
         self._accounts = related(db, table("Account"), (row.account_id for row in rows))
         self._domains = related(db, table("Domain"), (row.domain_id for row in rows))
         self._users = related(db, table("User"), (row.user_id for row in rows))
+        of_projects = [row.id for row in self._accounts.values() if row.role_type == "Project"]
+        projects = table("Project")
+        found = db.execute(sa.select(projects).where(projects.c.account_id.in_(of_projects))) if of_projects else ()
+        self._projects = {row.account_id: row for row in found}
 
     def fields(self, row: Row[Any]) -> dict[str, Any]:
-        """Return account, domainid, domain, domainpath of a row, and accountid, userid, username beside them."""
+        """Return account (or project), domain and path of a row, with the ids and the user beside them."""
         account = self._accounts.get(row.account_id)
         domain = self._domains.get(row.domain_id)
         user = self._users.get(row.user_id)
+        project = self._projects.get(row.account_id)
         return {
             "accountid": account.uuid if account else None,
-            "account": account.name if account else None,
+            "account": account.name if account and project is None else None,
+            "project": project.name if project else None,
+            "projectid": project.uuid if project else None,
             "domainid": domain.uuid if domain else None,
             "domain": domain.name if domain else None,
             "domainpath": ("ROOT" + domain.path).rstrip("/") if domain else None,

@@ -17,8 +17,10 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query, scope
-from pileus.core.parameters import Ref
+from pileus.core.parameters import Ref, RefOrAll
 from pileus.identity import store as identity
+from pileus.identity.limits import checking
+from pileus.identity.limits.types import Kind
 from pileus.images import checksums, deletion, downloads, stores, views
 from pileus.images.tables import os_type, template, template_copy
 from pileus.infrastructure.tables import zone
@@ -39,6 +41,7 @@ class RegisterTemplate(Command):
     displaytext: str | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
     arch: str | None = None
     checksum: str | None = None
     details: dict[str, str] | None = None
@@ -78,12 +81,13 @@ class RegisterTemplate(Command):
             _check_local(call, self.url)
         if self.isfeatured and not call.caller.admin:
             raise PermissionDenied("parameter isfeatured=true is for root admins")
-        owner = identity.owner(call, self.account, self.domainid)
+        owner = identity.owner(call, self.account, self.domainid, self.projectid)
         zones = _zones(call, self.zoneids or [self.zoneid or ""])
         targets = [(row, stores.of_zone(call.db, row.id)) for row in zones]
         for row, store in targets:
             if store is None:
                 raise InvalidParameter(f"parameter zoneid: zone {row.name} has no image store; add one first")
+        checking.claim(call.db, owner.account_id, {Kind.TEMPLATES: 1})
         made = self._record(call, owner)
         copies = [downloads.begin(call, made, row, store) for row, store in targets if store is not None]
         call.describe(f"registered template {self.name}", owner=owner, resource=("Template", made.uuid))
@@ -152,6 +156,7 @@ def _own(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
         template,
         account=self.account,
         domain=self.domainid,
+        project=self.projectid,
         recursive=self.isrecursive,
         listall=self.listall,
     )
@@ -177,7 +182,7 @@ def _shared(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
 def _all(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
     if call.caller.role == "User":
         raise PermissionDenied("parameter templatefilter=all is for admins")
-    if call.caller.admin and self.account is None and self.domainid is None:
+    if call.caller.admin and self.account is None and self.domainid is None and self.projectid is None:
         return []
     return scope(
         call.db,
@@ -185,6 +190,7 @@ def _all(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
         template,
         account=self.account,
         domain=self.domainid,
+        project=self.projectid,
         recursive=self.isrecursive,
         listall=True,
     )
@@ -213,6 +219,7 @@ class ListTemplates(ListCommand):
     name: str | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: RefOrAll | None = None
     isrecursive: bool = False
     listall: bool = False
     zoneid: Ref | None = None

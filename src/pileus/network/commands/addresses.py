@@ -30,6 +30,7 @@ class AssociateIpAddress(Command):
     zoneid: Ref | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
     ipaddress: str | None = None
     isportable: bool = False
     fordisplay: bool = True
@@ -47,13 +48,13 @@ class AssociateIpAddress(Command):
         """Take the address; the job waits until the network's router has it."""
         db = call.db
         of = self._network(call)
+        store.refuse_idle(db, of.account_id)
         offering = database.one(db, network_offering, of.offering_id)
         if "SourceNat" not in offering.services and "StaticNat" not in offering.services:
             raise InvalidParameter(
                 f"parameter networkid: offering {offering.name} of network {of.name} has no addresses"
             )
         first = "SourceNat" in offering.services and addresses.source_nat(db, of.id) is None
-        wanted = routers.want(db, of.id)
         row = addresses.take(
             db,
             of.zone_id,
@@ -64,6 +65,7 @@ class AssociateIpAddress(Command):
             source_nat=first,
             display=self.fordisplay,
         )
+        wanted = routers.want(db, of.id)  # after the claim: everybody locks owners first, then routers
         call.describe(f"took public address {row.address} for network {of.name}")
         return call.submit(
             rule_jobs.associate,
@@ -80,12 +82,13 @@ class AssociateIpAddress(Command):
             refuse_gone(self.networkid)
             if self.zoneid is not None and self.zoneid.id != self.networkid.zone_id:
                 raise InvalidParameter("parameter zoneid: the network that networkid names is in another zone")
-            if self.account is not None:
-                owner = store.owner(call, self.account, self.domainid)
+            if self.account is not None or self.projectid is not None:
+                owner = store.owner(call, self.account, self.domainid, self.projectid)
                 if owner.account_id != self.networkid.account_id:
-                    raise InvalidParameter("parameter account: the network that networkid names belongs to another one")
+                    what = "account" if self.account is not None else "projectid"
+                    raise InvalidParameter(f"parameter {what}: the network that networkid names belongs to another one")
             return self.networkid
-        owner = store.owner(call, self.account, self.domainid)
+        owner = store.owner(call, self.account, self.domainid, self.projectid)
         zone_id = self.zoneid.id if self.zoneid is not None else 0
         found = networks.isolated_with_source_nat(call.db, zone_id, owner.account_id)
         if len(found) != 1:

@@ -44,6 +44,7 @@ class CreateNetwork(Command):
     displaytext: str | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
     acltype: str | None = None
     physicalnetworkid: Ref | None = None
     gateway: str | None = None
@@ -66,7 +67,7 @@ class CreateNetwork(Command):
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the network; a persistent one gets its job."""
-        owner = store.owner(call, self.account, self.domainid)
+        owner = store.owner(call, self.account, self.domainid, self.projectid)
         row = networks.make(
             call,
             networks.NewNetwork(

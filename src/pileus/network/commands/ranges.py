@@ -52,6 +52,7 @@ class CreateVlanIpRange(Command):
     forvirtualnetwork: bool = True
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
     forsystemvms: bool = False
 
     def check(self) -> None:
@@ -77,7 +78,9 @@ class CreateVlanIpRange(Command):
         wire = self._physical_network(call.db)
         self._refuse_conflicts(call.db, wire.zone_id)
         uuid = database.new_uuid()
-        owner = store.owner(call, self.account, self.domainid) if self.account is not None else None
+        owner = None
+        if self.account is not None or self.projectid is not None:
+            owner = store.owner(call, self.account, self.domainid, self.projectid)
         id_ = database.insert(
             call.db,
             ip_range,
@@ -151,6 +154,7 @@ class ListVlanIpRanges(ListCommand):
     forvirtualnetwork: bool | None = None
     account: str | None = None
     domainid: Ref | None = None
+    projectid: Ref | None = None
 
     def query(self, call: Call) -> Query:
         """Return the ranges that match."""
@@ -160,8 +164,9 @@ class ListVlanIpRanges(ListCommand):
         query.equals(columns.for_virtual_network, self.forvirtualnetwork)
         if self.vlan is not None:
             query.where(columns.vlan == vlan_name(self.vlan))
-        if self.account is not None:
-            query.where(columns.account_id == store.owner(call, self.account, self.domainid).account_id)
+        if self.account is not None or self.projectid is not None:
+            owner = store.owner(call, self.account, self.domainid, self.projectid)
+            query.where(columns.account_id == owner.account_id)
         else:
             query.equals(columns.domain_id, self.domainid)
         return query.contains(self.keyword, columns.start_ip, columns.end_ip, columns.gateway)
