@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from pileus.compute.tables import machine
 from pileus.core.jobs.tables import job
+from pileus.identity.limits import counting
 from pileus.infrastructure.tables import host, segment_tag
 from pileus.network.tables import network, nic, public_address, router, rule
 from pileus.storage.tables import storage_pool, volume
@@ -37,7 +38,7 @@ def findings(db: Connection) -> list[str]:
     busy = db.execute(
         sa.select(sa.func.count()).select_from(job).where(job.c.state.not_in(("done", "failed", "cancelled")))
     ).scalar_one()
-    found = [*_hosts(db), *_pools(db), *_addresses(db), *_networks(db), *_machines(db)]
+    found = [*_hosts(db), *_pools(db), *_addresses(db), *_networks(db), *_machines(db), *_counts(db)]
     return found if busy else [*found, *_transient(db)]
 
 
@@ -65,6 +66,11 @@ def _hosts(db: Connection) -> Iterator[str]:
                 f"host {row.uuid} counts {row.used_cpu_mhz} MHz and {row.used_memory_mib} MiB as taken, "
                 f"its machines hold {cpu} MHz and {memory} MiB"
             )
+
+
+def _counts(db: Connection) -> Iterator[str]:
+    for (account_id, kind), (counted, true) in counting.differences(db, None).items():
+        yield f"account {account_id} counts {counted} of resource type {kind}, the rows say {true}"
 
 
 def _pools(db: Connection) -> Iterator[str]:

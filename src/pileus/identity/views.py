@@ -12,18 +12,28 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import ACCOUNT_TYPES
 from pileus.core.listing import grouped, related
 from pileus.core.rendering import date
+from pileus.identity.limits import reading
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain, role, user
 
 
-def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
-    """Return domains."""
+def with_limits(details: Sequence[str]) -> bool:
+    """Tell whether parameter details (all, resource, min) asks for limits and counts; so does none at all."""
+    return not details or bool({"all", "resource"} & {each.lower() for each in details})
+
+
+def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True) -> list[dict[str, Any]]:
+    """Return domains, with their limits and what is in them."""
     del admin
+    if not rows:
+        return []
+    most = reading.of_domains(db, rows) if limits else {}
+    has = reading.counts_of_domains(db, rows) if limits else {}
     parents = related(db, domain, (row.parent_id for row in rows))
     children = sa.select(domain.c.parent_id).where(
         domain.c.parent_id.in_([row.id for row in rows]), domain.c.removed.is_(None)
     )
-    with_children = set(db.execute(children.distinct()).scalars()) if rows else set[int]()
+    with_children = set(db.execute(children.distinct()).scalars())
     return [
         {
             "id": row.uuid,
@@ -36,13 +46,18 @@ def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
             "networkdomain": row.network_domain,
             "state": row.state,
             "created": date(row.created),
+            **(reading.fields(most[row.id], has[row.id]) if limits else {}),
         }
         for row in rows
     ]
 
 
-def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
-    """Return accounts with their users."""
+def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True) -> list[dict[str, Any]]:
+    """Return accounts with their users, limits, and what they have."""
+    if not rows:
+        return []
+    most = reading.of_accounts(db, rows) if limits else {}
+    has = reading.counts_of_accounts(db, rows) if limits else {}
     domains_ = related(db, domain, (row.domain_id for row in rows))
     roles = related(db, role, (row.role_id for row in rows))
     of = grouped(db, user, user.c.account_id, (row.id for row in rows))
@@ -65,6 +80,7 @@ def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[d
             "accountdetails": row.details or None,
             "created": date(row.created),
             "user": [rendered[member.id] for member in of.get(row.id, [])],
+            **(reading.fields(most[row.id], has[row.id]) if limits else {}),
         }
         for row in rows
     ]

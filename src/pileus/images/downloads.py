@@ -18,6 +18,8 @@ from pileus.core import database
 from pileus.core.calls import Call
 from pileus.core.errors import ApiError, InvalidParameter, ResourceUnavailable
 from pileus.core.jobs import Job, submit, workflow
+from pileus.identity.limits import checking
+from pileus.identity.limits.types import Kind
 from pileus.images import checksums, formats, stores
 from pileus.images.settings import LARGEST_IMAGE
 from pileus.images.tables import image_store, template, template_copy
@@ -34,6 +36,8 @@ _DEADLINE = 4 * 3600.0
 def begin(call: Call, of: Row[Any], zone: Row[Any], store: Row[Any]) -> int:
     """Record a copy of the template in the store and start its download; returns the copy's internal id."""
     pretended = store.protocol == stores.SIMULATED
+    if pretended:
+        checking.claim(call.db, of.account_id, {Kind.SECONDARY_STORAGE: _PRETENDED_SIZE})
     copy = database.insert(
         call.db,
         template_copy,
@@ -160,6 +164,8 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
 
 def _ready(db: Connection, copy: int, found: dict[str, Any]) -> dict[str, Any]:
     row = database.one(db, template_copy, copy)
+    of = database.one(db, template, row.template_id)
+    checking.claim(db, of.account_id, {Kind.SECONDARY_STORAGE: found["size"]})
     changes = {
         "state": "Ready",
         "download_state": "DOWNLOADED",

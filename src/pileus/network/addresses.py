@@ -10,6 +10,8 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database
 from pileus.core.errors import InsufficientAddresses, InvalidParameter
+from pileus.identity.limits import checking
+from pileus.identity.limits.types import Kind
 from pileus.network import model
 from pileus.network.tables import ip_range, network, public_address
 
@@ -29,6 +31,7 @@ def take(
 
     ``owner``: a row with account_id and domain_id.  Ranges dedicated to the owner come first; those of others never.
     """
+    checking.claim(db, owner.account_id, {Kind.ADDRESSES: 1})
     values = {
         "state": state,
         "account_id": owner.account_id,

@@ -14,6 +14,8 @@ from pileus.core import database
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.settings import declare
+from pileus.identity.limits import checking
+from pileus.identity.limits.types import Kind
 from pileus.identity.tables import account as account_table
 from pileus.identity.tables import domain as domain_table
 from pileus.infrastructure import restricted
@@ -61,6 +63,7 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
     segments.refuse_impossible(db, new.zone.id, physical.isolation)
     cidr, gateway = _addresses(db, call, new)
     tag = _explicit_tag(new, physical)
+    checking.claim(db, new.owner.account_id, {Kind.NETWORKS: 1})
     network_id = database.insert(
         db,
         network,

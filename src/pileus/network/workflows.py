@@ -67,13 +67,13 @@ def _prepare(db: Connection, network_id: int) -> dict[str, Any]:
     if networks.ready(db, row):
         return {"ready": True, "network": network_id, "tag": False, "address": None}
     database.change(db, network_table, row.id, expect={"state": model.ALLOCATED}, state=model.IMPLEMENTING)
-    tagged = row.tag is None
-    if tagged:
-        segments.take_tag(db, row)
     address = None
     offering = database.one(db, network_offering, row.offering_id)
     if "SourceNat" in offering.services and addresses.source_nat(db, row.id) is None:
         address = addresses.take(db, row.zone_id, row, network_id=row.id, source_nat=True).id
+    tagged = row.tag is None
+    if tagged:
+        segments.take_tag(db, row)
     return {"ready": False, "network": network_id, "tag": tagged, "address": address}
 
 

@@ -6,7 +6,7 @@ import importlib
 
 from sqlalchemy import Connection
 
-from pileus.storage import entities, reports
+from pileus.storage import entities, limits, reports
 from pileus.storage.seed import offerings
 
 _MODULES = ("commands.disk_offerings", "commands.pools", "commands.volumes", "attaching")
@@ -15,6 +15,7 @@ _MODULES = ("commands.disk_offerings", "commands.pools", "commands.volumes", "at
 def load() -> None:
     """Register everything."""
     entities.register()
+    limits.sources()
     for name in _MODULES:
         importlib.import_module(f"pileus.storage.{name}")
     reports.register()

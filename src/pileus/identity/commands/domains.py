@@ -87,7 +87,8 @@ class ListDomains(ListCommand):
         return query.where(domain.c.id == call.caller.domain_id)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        return views.domains(call.db, rows, admin=call.caller.admin)
+        limits = views.with_limits(self.details)
+        return views.domains(call.db, rows, admin=call.caller.admin, limits=limits)
 
 
 @command("deleteDomain", event="DOMAIN.DELETE")

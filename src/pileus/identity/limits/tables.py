@@ -1,0 +1,29 @@
+"""Tables of limits: what was set, and what is counted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pileus.core.database import identity, metadata, type_id
+
+resource_limit = sa.Table(
+    "resource_limit",
+    metadata,
+    identity(),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id")),  # this or
+    sa.Column("domain_id", type_id, sa.ForeignKey("domain.id")),  # that
+    sa.Column("type", sa.SmallInteger, nullable=False),
+    sa.Column("most", sa.BigInteger, nullable=False),  # in the API's unit; -1 = unlimited
+    sa.UniqueConstraint("account_id", "type"),
+    sa.UniqueConstraint("domain_id", "type"),
+)
+
+# Written by triggers only (counting.py). What a domain has is the sum of its accounts.
+resource_count = sa.Table(
+    "resource_count",
+    metadata,
+    sa.Column("account_id", type_id, primary_key=True, autoincrement=False),
+    sa.Column("type", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),  # things, cores, MiB or bytes
+    sa.CheckConstraint("amount >= 0", name="amount_not_negative"),
+)
