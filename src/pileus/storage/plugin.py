@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from pileus.storage import entities, limits, reports
 from pileus.storage.seed import offerings
 
-_MODULES = ("commands.disk_offerings", "commands.pools", "commands.volumes", "attaching")
+_MODULES = ("commands.disk_offerings", "commands.pools", "commands.pool_maintenance", "commands.volumes", "attaching")
 
 
 def load() -> None:
