@@ -42,6 +42,7 @@ _LONGEST_SOCKET = 100  # the kernel takes 107 bytes for the path of a Unix socke
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
+_LONGEST_PAUSE = 60.0  # between attempts to start it
 _LOG_BYTES = 10 * 2**20
 
 
@@ -115,13 +116,16 @@ class Libvirtd:
         return _running(self._folder / "run" / "libvirtd.pid", str(self._folder))
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
+        pause = _LOOK_SECONDS
+        while not self._stopping.wait(pause):
             if self.pid() is None:
                 log.warning("libvirtd of this cloud died; starting it again, guests go on", folder=str(self._folder))
                 try:
                     self.start()
+                    pause = _LOOK_SECONDS
                 except (OSError, RuntimeError) as error:
-                    log.error("libvirtd does not start; trying again", why=str(error))  # noqa: TRY400
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    log.error("libvirtd does not start; trying again", seconds=pause, why=str(error))  # noqa: TRY400
 
     def _configure(self) -> None:
         for name in _MOUNTS:

@@ -40,6 +40,7 @@ class Reporter:
         self._sequence = 0
         self._send_facts = True
         self._reachable = True
+        self._silent = False  # as the hypervisor does not answer
         self._seen_on: set[str] = set()
         self._boot = probe.boot_id()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
@@ -110,9 +111,13 @@ class Reporter:
             self._wake.clear()
             try:
                 self.round()
+                self._silent = False
             except HypervisorError as error:
                 # A report without machines would say that all are gone: silence is the truth here.
-                log.error("no report: the hypervisor does not answer", why=error.message, detail=error.detail)  # noqa: TRY400
+                if not self._silent:
+                    text = "no reports until the hypervisor answers again"
+                    log.error(text, why=error.message, detail=error.detail)  # noqa: TRY400
+                self._silent = True
             except Exception:
                 log.exception("a report failed: a fault of the agent, please report it; trying again")
             self._stopping.wait(_SHORTEST_PAUSE)

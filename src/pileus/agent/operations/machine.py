@@ -28,6 +28,7 @@ from pileus.wire.machines import (
 
 log = structlog.get_logger(__name__)
 
+_complaints: dict[Path, str] = {}  # by the agent's folder: what was last said of its taps
 _power = threading.Lock()  # over "it runs" in a machine's file
 
 
@@ -133,8 +134,12 @@ def look_after(context: AgentContext) -> None:
         changed = limits.ensure(context, (nic for each in known if each.running for nic in each.spec.nics))
         if changed:
             log.info("rates of NICs were limited", taps=changed)
+        _complaints.pop(context.data, None)
     except (CommandError, pyroute2.NetlinkError, OSError) as error:
-        log.exception("the taps of machines cannot be kept in order; tried again at the next report", why=str(error))
+        if _complaints.get(context.data) != str(error):  # it is tried every few seconds: said once
+            text = "the taps of machines cannot be kept in order; tried again at each report"
+            log.exception(text, why=str(error))
+        _complaints[context.data] = str(error)
 
 
 def note_power_off(context: AgentContext, states: list[MachineState]) -> None:
