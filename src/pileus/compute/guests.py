@@ -31,6 +31,7 @@ _GUESTS: Any = (
         machine.c.name,
         machine.c.instance_name,
         machine.c.user_data,
+        machine.c.user_data_details,
         machine.c.public_keys,
         machine.c.password,
         machine.c.password_id,
@@ -78,6 +79,7 @@ def hosts(db: Connection, network_id: int) -> list[GuestHost]:
 def _host(db: Connection, row: Row[Any], domain: str, public: str) -> GuestHost:
     keys = "\n".join(row.public_keys)
     facts = {
+        **(row.user_data_details or {}),
         "service-offering": row.offering,
         "availability-zone": row.zone,
         "local-ipv4": row.address,

@@ -13,6 +13,7 @@ _MODULES = (
     "commands.deploy",
     "commands.machines",
     "commands.lists",
+    "commands.access",
     "commands.maintenance",
     "workflows",
     "stopping",

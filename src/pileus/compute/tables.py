@@ -70,6 +70,8 @@ machine = sa.Table(
     sa.Column("power_state", sa.String(16), nullable=False, server_default="PowerUnknown"),
     sa.Column("power_seen", sa.Float),
     sa.Column("user_data", sa.Text),  # base64
+    sa.Column("user_data_id", type_id, index=True),  # of the catalogue
+    sa.Column("user_data_details", sa.JSON(none_as_null=True)),  # values of its variables
     sa.Column("public_keys", sa.JSON, nullable=False, default=list),
     sa.Column("key_pairs", sa.String(1024)),
     sa.Column("password", sa.Text),  # encrypted; until the guest has fetched it

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from pileus.compute import access
 from pileus.compute.tables import machine, service_offering
 from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import ACTIVE, job
@@ -74,6 +75,7 @@ def machines(
     offerings = related(db, service_offering, (row.service_offering_id for row in rows)) if "servoff" in details else {}
     nics: Mapping[int, list[Fields]] = network_views.nics(db, ids, admin=admin) if "nics" in details else {}
     disks = _data_offerings(db, ids) if "diskoff" in details else {}
+    of_catalogue = access.fields(db, rows)
     pending = _jobs(db, ids) if jobs else {}
     found: list[Fields] = []
     for row in rows:
@@ -91,6 +93,9 @@ def machines(
             view["nic"] = nics.get(row.id, [])
             view |= _default_address(view["nic"])
         view |= disks.get(row.id, {})
+        view |= of_catalogue.get(row.id, {})
+        if made_from is not None and row.user_data_id is not None:
+            view["userdatapolicy"] = made_from.user_data_policy
         for field, detail in (("securitygroup", "secgrp"), ("affinitygroup", "affgrp")):
             if detail in details:
                 view[field] = []

@@ -55,12 +55,18 @@ def job_ended(db: Connection, record: Record, ok: bool, text: str) -> None:
         _write(db, facts, "Completed", "ERROR", f"Error while: {what}. {text}", request=record.request)
 
 
-def alert(db: Connection, type_: str, text: str, *, request: str = "", **place: int | None) -> None:
-    """Record something that an operator has to look at: an event and an alert.
-
-    ``place``: zone_id, pod_id, cluster_id where it happened.
-    """
-    alerts.record(db, type_, text, **place)
+def alert(
+    db: Connection,
+    type_: str,
+    text: str,
+    *,
+    request: str = "",
+    zone_id: int | None = None,
+    pod_id: int | None = None,
+    cluster_id: int | None = None,
+) -> None:
+    """Record something that an operator has to look at: an event and an alert; the ids say where it happened."""
+    alerts.record(db, type_, text, zone_id=zone_id, pod_id=pod_id, cluster_id=cluster_id)
     facts = EventContext(type=type_, account_id=SYSTEM, domain_id=SYSTEM, user_id=SYSTEM)
     _write(db, facts, "Completed", "ERROR", text, request=request)
 

@@ -15,6 +15,7 @@ _MODULES = (
     "commands.os_types",
     "commands.stores",
     "commands.providers",
+    "commands.template_data",
     "commands.templates",
     "downloads",
     "deletion",

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.identity import store as identity
+from pileus.identity.tables import user_data
 from pileus.images.tables import os_type, template
 from pileus.infrastructure.tables import zone
 
@@ -25,6 +26,7 @@ def templates(db: Connection, copies: Sequence[Row[Any]], *, admin: bool) -> lis
     """Return the copies of templates (rows of template_copy) as clients see them."""
     of = related(db, template, (copy.template_id for copy in copies))
     zones = related(db, zone, (copy.zone_id for copy in copies))
+    linked = related(db, user_data, (row.user_data_id for row in of.values()))
     types = related(db, os_type, (row.os_type_id for row in of.values()))
     owners = identity.owners(db, of.values())
     return [
@@ -34,6 +36,7 @@ def templates(db: Connection, copies: Sequence[Row[Any]], *, admin: bool) -> lis
             **identity.owner_fields(owners.get(of[copy.template_id].account_id)),
             **_owner(owners.get(of[copy.template_id].account_id)),
             **_named("zone", zones.get(copy.zone_id)),
+            **_user_data(of[copy.template_id], linked),
             **_named("ostype", types.get(of[copy.template_id].os_type_id)),
         }
         for copy in copies
@@ -87,6 +90,18 @@ def _copy(row: Row[Any], *, admin: bool) -> dict[str, Any]:
 
 def _owner(found: tuple[Row[Any], Row[Any]] | None) -> dict[str, Any]:
     return {"accountid": found[0].uuid} if found is not None else {}
+
+
+def _user_data(row: Row[Any], linked: dict[int, Row[Any]]) -> dict[str, Any]:
+    found = linked.get(row.user_data_id)
+    if found is None:
+        return {}
+    return {
+        "userdataid": found.uuid,
+        "userdataname": found.name,
+        "userdataparams": found.params,
+        "userdatapolicy": row.user_data_policy,
+    }
 
 
 def _named(prefix: str, row: Row[Any] | None) -> dict[str, Any]:

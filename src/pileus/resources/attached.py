@@ -16,7 +16,7 @@ from pileus.identity.tables import account, domain
 from pileus.resources import kinds
 from pileus.resources.tables import annotation, resource_detail, resource_icon, resource_tag
 
-_OF = sa.bindparam("uuids", expanding=True)
+_OF: sa.BindParameter[Any] = sa.bindparam("uuids", expanding=True)
 _WITH_OWNERS: Any = (
     sa.select(
         resource_tag,

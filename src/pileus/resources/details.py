@@ -19,27 +19,33 @@ def held(kind: Kind) -> bool:
 
 
 def add(db: Connection, kind: Kind, row: Row[Any], details: dict[str, str], *, display: bool) -> None:
-    """Set details of an object."""
+    """Set details of an object; hidden ones are never in its own row, which everybody sees who sees the object."""
     remove_beside(db, row.uuid, list(details))
+    own = _own(row) if held(kind) else {}
+    if held(kind) and display:
+        database.change(db, kind.table, row.id, details=own | details)
+        return
     values = [
         {"resource_type": kind.name, "resource_uuid": row.uuid, "key": key, "value": value, "display": display}
         for key, value in details.items()
     ]
     db.execute(sa.insert(resource_detail), values)
-    if held(kind):
-        database.change(db, kind.table, row.id, details={**(row.details or {}), **details})
+    if own.keys() & details.keys():
+        database.change(db, kind.table, row.id, details={k: v for k, v in own.items() if k not in details})
 
 
 def remove(db: Connection, kind: Kind, row: Row[Any], key: str | None) -> bool:
     """Remove a detail, or all; tell whether there was one."""
     there = remove_beside(db, row.uuid, None if key is None else [key])
-    if not held(kind):
-        return there
-    before = row.details or {}
-    kept = {} if key is None else {name: value for name, value in before.items() if name != key}
-    if kept != before:
-        database.change(db, kind.table, row.id, details=kept)
-    return kept != before
+    own = _own(row) if held(kind) else {}
+    gone = set(own) if key is None else own.keys() & {key}
+    if gone:
+        database.change(db, kind.table, row.id, details={k: v for k, v in own.items() if k not in gone})
+    return there or bool(gone)
+
+
+def _own(row: Any) -> dict[str, str]:
+    return dict(row.details or {})
 
 
 def remove_beside(db: Connection, uuid: str, keys: list[str] | None) -> bool:
@@ -57,17 +63,12 @@ def of(db: Connection, kind: Kind, conditions: list[ColumnElement[bool]]) -> lis
         resource_detail.c.resource_uuid.in_(sa.select(kind.table.c.uuid).where(*conditions)),
     )
     rows = db.execute(beside.order_by(resource_detail.c.resource_uuid, resource_detail.c.key)).all()
-    if not held(kind):
-        return [_entry(kind, row.resource_uuid, row.key, row.value, row.display) for row in rows]
-    hidden = {(row.resource_uuid, row.key) for row in rows if not row.display}
-    objects = db.execute(
-        sa.select(kind.table.c.uuid, kind.table.c.details).where(*conditions).order_by(kind.table.c.uuid)
-    )
-    return [
-        _entry(kind, row.uuid, key, str(value), (row.uuid, key) not in hidden)
-        for row in objects
-        for key, value in sorted((row.details or {}).items())
-    ]
+    found = [_entry(kind, row.resource_uuid, row.key, row.value, row.display) for row in rows]
+    if held(kind):
+        statement = sa.select(kind.table.c.uuid, kind.table.c.details).where(*conditions)
+        for row in db.execute(statement):
+            found += [_entry(kind, row.uuid, key, str(value), True) for key, value in _own(row).items()]
+    return sorted(found, key=lambda entry: (entry["resourceid"], entry["key"]))
 
 
 def _entry(kind: Kind, uuid: str, key: str, value: str, display: bool) -> dict[str, Any]:

@@ -53,7 +53,7 @@ resource_detail = sa.Table(
     sa.Column("resource_type", sa.String(64), nullable=False),
     sa.Column("resource_uuid", sa.String(36), nullable=False),
     sa.Column("key", sa.String(255), nullable=False),
-    sa.Column("value", sa.String(5120), nullable=False),  # a copy where the object's own row has details
+    sa.Column("value", sa.String(5120), nullable=False),
     sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.UniqueConstraint("resource_uuid", "key"),
 )

@@ -73,7 +73,7 @@ def check_capacity(services: Services) -> None:
     if time.monotonic() - last < services.settings.get(PERIOD_MS) / 1000:
         return
     services.plugins["resources.capacity.checked"] = time.monotonic()
-    found: list[tuple[str, str, dict[str, int | None]]] = []
+    found: list[tuple[str, str, str, int]] = []
     with services.database.read() as db:
         for level, watched in ((CLUSTER, BY_CLUSTER), (ZONE, BY_ZONE)):
             table = cluster if level == CLUSTER else zone
@@ -83,12 +83,12 @@ def check_capacity(services: Services) -> None:
                 limit = services.settings.get(setting, (level.removesuffix("_id"), room.place))
                 if room.place in names and room.total and room.used / room.total > limit:
                     label = level.removesuffix("_id")
-                    where = {"zone_id": room.place} if level == ZONE else {"cluster_id": room.place}
-                    found.append((type_, _text(room, label, names[room.place].name, limit), where))
+                    found.append((type_, _text(room, label, names[room.place].name, limit), level, room.place))
     if found:
         with services.database.write() as db:
-            for type_, text, where in found:
-                events.alert(db, type_, text, **where)
+            for type_, text, level, place in found:
+                zone_id, cluster_id = (place, None) if level == ZONE else (None, place)
+                events.alert(db, type_, text, zone_id=zone_id, cluster_id=cluster_id)
 
 
 def _text(room: Room, level: str, name: str, limit: float) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import limits, model, ordering, settings, starting, workflows
+from pileus.compute import access, limits, model, ordering, settings, starting, workflows
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.calls import Call
@@ -54,6 +54,10 @@ class DeployVirtualMachine(Command):
     overridediskofferingid: Ref | None = None
     details: dict[str, str] = {}
     userdata: str | None = None
+    userdataid: Ref | None = None
+    userdatadetails: dict[str, str] = {}
+    keypair: str | None = None
+    keypairs: list[str] = []
     group: str | None = None
     displayvm: bool = True
     dynamicscalingenabled: bool = False
@@ -94,6 +98,9 @@ class DeployVirtualMachine(Command):
             ordering.free_name(call.db, self.name, [plug.network.id for plug in plugs], parameter="name")
         password = self._password(call, template)
         made: dict[str, Any] = {"uuid": uuid, "name": name, "password": password, "details": details}
+        made["extra"] = access.keys(call, owner, self.keypair, self.keypairs) | access.data(
+            call, template, own=self.userdata, chosen=self.userdataid, details=self.userdatadetails
+        )
         limits.claim(call.db, owner.account_id, size, [root, *(disk.size for disk in disks)])
         machine_id = self._insert(call, owner, template, size, **made)
         self._insert_volumes(call, owner, machine_id, root, disks)
@@ -155,6 +162,7 @@ class DeployVirtualMachine(Command):
         name: str,
         password: str | None,
         details: dict[str, str],
+        extra: dict[str, Any],
     ) -> int:
         moment = database.now()
         id_ = database.insert(
@@ -176,8 +184,7 @@ class DeployVirtualMachine(Command):
             memory_mib=size.memory_mib,
             hypervisor=template.hypervisor,
             state=model.STOPPED,
-            user_data=self.userdata,
-            public_keys=[],
+            **extra,
             password=password,
             password_id=database.new_uuid() if password else None,
             vnc_password=call.services.secrets.encrypt(random_password(VNC_PASSWORD)),

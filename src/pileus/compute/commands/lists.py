@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import model, settings, views
+from pileus.compute import access, model, settings, views
 from pileus.compute.tables import machine
 from pileus.core.calls import Call
 from pileus.core.commands import command
@@ -45,6 +45,7 @@ class ListVirtualMachines(OwnedListCommand):
     displayvm: bool | None = None
     forvirtualnetwork: bool | None = None
     userdata: bool = False
+    userdataid: Ref | None = None
     details: list[str] = []
 
     def check(self) -> None:
@@ -63,7 +64,9 @@ class ListVirtualMachines(OwnedListCommand):
         query.equals(c.pod_id, self.podid).equals(c.cluster_id, self.clusterid).equals(c.host_id, self.hostid)
         query.equals(c.template_id, self.templateid).equals(c.service_offering_id, self.serviceofferingid)
         query.equals(c.user_id, self.userid).same(c.hypervisor, self.hypervisor).equals(c.ha_enabled, self.haenable)
-        query.equals(c.display, self.displayvm).equals(c.key_pairs, self.keypair)
+        query.equals(c.display, self.displayvm).equals(c.user_data_id, self.userdataid)
+        if self.keypair is not None:
+            query.where(access.has_key(c.key_pairs, self.keypair))
         query.contains(self.keyword, c.name, c.display_name, *((c.instance_name,) if call.caller.admin else ()))
         self._by_state(call, query)
         self._by_parts(query)

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import expunging, limits, model, ordering, settings, stopping, views, workflows
+from pileus.compute import access, expunging, limits, model, ordering, settings, stopping, views, workflows
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine
 from pileus.core import database
@@ -205,6 +205,8 @@ class UpdateVirtualMachine(Command):
     isdynamicallyscalable: bool | None = None
     ostypeid: Ref | None = None
     userdata: str | None = None
+    userdataid: Ref | None = None
+    userdatadetails: dict[str, str] = {}
     details: dict[str, str] = {}
     cleanupdetails: bool = False
 
@@ -224,6 +226,11 @@ class UpdateVirtualMachine(Command):
             raise InvalidParameter(f"virtual machine {row.name} is {row.state} and cannot be changed")
         networks = networks_of(call, row)
         changes = self._changes(row)
+        if self.userdata or self.userdataid is not None:
+            own = self.userdata or None
+            changes |= access.data(call, None, own=own, chosen=self.userdataid, details=self.userdatadetails)
+        elif self.userdata is not None:
+            changes |= {"user_data_id": None, "user_data_details": None}
         if "name" in changes:
             ordering.free_name(call.db, changes["name"], networks, parameter="name", but=row.id)
         if changes:

@@ -41,6 +41,11 @@ class NewKeyPair(Command):
     domainid: Ref | None = None
     projectid: Ref | None = None
 
+    def check(self) -> None:
+        """Check the name: machines list the names of theirs by commas."""
+        if "," in self.name:
+            raise InvalidParameter("parameter name may not have a comma in it")
+
     def keep(self, call: Call, public: str) -> dict[str, Any]:
         """Write the public key; a name and a key are an account's only once."""
         owner = store.owner(call, self.account, self.domainid, self.projectid)
@@ -90,7 +95,8 @@ class RegisterSSHKeyPair(NewKeyPair):
     publickey: str
 
     def check(self) -> None:
-        """Check the key."""
+        """Check the name and the key."""
+        super().check()
         self.publickey = ssh_keys.public(self.publickey)
 
     def run(self, call: Call) -> dict[str, Any]:

@@ -50,8 +50,8 @@ class ListInfrastructure(Command):
         columns.append(_count(alert, alert.c.archived.is_(False)).label("alerts"))
         alive = server.c.heartbeat > database.now() - ALIVE_SECONDS
         columns.append(_count(server, alive).label("managementservers"))
-        row = call.db.execute(sa.select(*columns)).one()
-        return {**row._mapping, **dict.fromkeys(_NONE, 0)}
+        row = call.db.execute(sa.select(*columns)).mappings().one()
+        return {**row, **dict.fromkeys(_NONE, 0)}
 
 
 @command("listDbMetrics")

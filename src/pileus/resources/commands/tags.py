@@ -48,9 +48,9 @@ def some(parameter: str, ids: Sequence[str]) -> list[str]:
 
 def owner_of(call: Call, row: Row[Any]) -> tuple[int, int]:
     """Return account and domain of an object; the caller's where it belongs to nobody."""
-    fields = row._fields
-    if "account_id" in fields and row.account_id is not None:
-        return row.account_id, row.domain_id
+    account_id = getattr(row, "account_id", None)
+    if account_id is not None:
+        return account_id, row.domain_id
     return call.caller.account_id, call.caller.domain_id
 
 
