@@ -25,10 +25,14 @@ def project(cloud: Cloud) -> str:
 
 def refused(cloud: Cloud, command: str, caller: Person | None = None, **parameters: object) -> Refused:
     with pytest.raises(Refused) as caught:
-        answer = cloud.api(command, caller, **parameters)
-        if "jobid" in answer:
-            cloud.wait(command, answer["jobid"])
+        ended(cloud, command, caller, **parameters)
     return caught.value
+
+
+def ended(cloud: Cloud, command: str, caller: Person | None, **parameters: object) -> None:
+    answer = cloud.api(command, caller, **parameters)
+    if "jobid" in answer:
+        cloud.wait(command, answer["jobid"])
 
 
 def deployed(cloud: Cloud, zone: dict[str, str], project: str, name: str) -> dict[str, Any]:

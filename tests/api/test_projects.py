@@ -9,10 +9,14 @@ from tests.support.cloud import Cloud, Person, Refused
 
 def refused(cloud: Cloud, command: str, caller: Person | None = None, **parameters: object) -> Refused:
     with pytest.raises(Refused) as caught:
-        answer = cloud.api(command, caller, **parameters)
-        if "jobid" in answer:
-            cloud.wait(command, answer["jobid"])
+        ended(cloud, command, caller, **parameters)
     return caught.value
+
+
+def ended(cloud: Cloud, command: str, caller: Person | None, **parameters: object) -> None:
+    answer = cloud.api(command, caller, **parameters)
+    if "jobid" in answer:
+        cloud.wait(command, answer["jobid"])
 
 
 @pytest.fixture
@@ -42,7 +46,10 @@ def test_members_come_and_go(cloud: Cloud, project: dict[str, str]):
     assert refused(cloud, "addAccountToProject", cloud.user, projectid=project["id"], account="other").code == 431
     assert refused(cloud, "addAccountToProject", cloud.user, projectid=project["id"], account="stranger").code == 431
     members = cloud.list("listProjectAccounts", other, projectid=project["id"])
-    assert [(m["account"], m["role"], len(m["user"])) for m in members] == [("user", "Admin", 1), ("other", "Regular", 1)]
+    assert [(m["account"], m["role"], len(m["user"])) for m in members] == [
+        ("user", "Admin", 1),
+        ("other", "Regular", 1),
+    ]
     assert refused(cloud, "updateProject", other, id=project["id"], displaytext="Mine").code == 531
     assert refused(cloud, "deleteAccountFromProject", cloud.user, projectid=project["id"], account="user").code == 431
     cloud.job("updateProject", cloud.user, id=project["id"], account="other", displaytext="Theirs")

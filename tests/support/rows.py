@@ -34,7 +34,7 @@ class Rows:
         for key in column.foreign_keys:
             target = key.column.table
             known = self._db.execute(sa.select(target.c.id).limit(1)).scalar_one_or_none()
-            return known if known is not None and not column.unique else self.make(target).id
+            return known if known is not None and not _alone(column) else self.make(target).id
         if column.name == "uuid":
             return str(uuid.uuid4())
         kind = column.type.python_type if not isinstance(column.type, sa.JSON) else dict
@@ -44,3 +44,8 @@ class Rows:
 
 def _filled(column: Column[Any]) -> bool:
     return column.primary_key or column.server_default is not None or column.default is not None
+
+
+def _alone(column: Column[Any]) -> bool:
+    """Tell whether no two (live) rows may have the same value."""
+    return bool(column.unique) or any(index.unique and list(index.columns) == [column] for index in column.table.indexes)
