@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.cloud import Cloud, Refused
@@ -12,12 +14,13 @@ def test_a_pod_changes_its_name_state_and_addresses(cloud: Cloud) -> None:
     zone = simulated_zone(cloud, hosts=1)
     changed = cloud.api("updatePod", id=zone["pod"], name="rack 1", endip="192.0.2.90")["pod"]
     assert (changed["name"], changed["startip"], changed["endip"]) == ("rack 1", ["192.0.2.10"], ["192.0.2.90"])
-    for wrong, why in (
+    refusals: tuple[tuple[dict[str, Any], str], ...] = (
         ({"netmask": "255.255.255.248"}, "startip"),
         ({"gateway": "192.0.2.20"}, "gateway"),
         ({"name": " "}, "name"),
         ({"allocationstate": "Sleepy"}, "Enabled"),
-    ):
+    )
+    for wrong, why in refusals:
         with pytest.raises(Refused, match=why):
             cloud.api("updatePod", id=zone["pod"], **wrong)
     cloud.api("updatePod", id=zone["pod"], allocationstate="Disabled")
@@ -29,7 +32,7 @@ def test_a_pod_changes_its_name_state_and_addresses(cloud: Cloud) -> None:
 
 
 def test_zones_of_all_kinds(cloud: Cloud) -> None:
-    servers = {"dns1": "192.0.2.53", "internaldns1": "192.0.2.53"}
+    servers: dict[str, Any] = {"dns1": "192.0.2.53", "internaldns1": "192.0.2.53"}
     basic = cloud.api("createZone", name="basic", networktype="Basic", **servers)["zone"]
     assert (basic["networktype"], basic["securitygroupsenabled"], basic.get("guestcidraddress")) == (
         "Basic", False, None,
@@ -41,7 +44,8 @@ def test_zones_of_all_kinds(cloud: Cloud) -> None:
     )["zone"]
     assert changed["domain"] == "edge.example"
     assert [zone["name"] for zone in cloud.list("listZones")] == ["edge", "basic"]
-    for wrong in ({"dhcpprovider": "Router9"}, {"dnssearchorder": "a.example,b.example"}):
+    refusals: tuple[dict[str, Any], ...] = ({"dhcpprovider": "Router9"}, {"dnssearchorder": "a.example,b.example"})
+    for wrong in refusals:
         with pytest.raises(Refused, match=next(iter(wrong))):
             cloud.api("updateZone", id=edge["id"], **wrong)
     with pytest.raises(Refused, match="securitygroupenabled"):

@@ -20,6 +20,7 @@ _MODULES = (
     "commands.host_states",
     "commands.hypervisors",
     "commands.dedications",
+    "commands.simulator",
     "commands.regions",
     "reconnecting",
     "workflows",

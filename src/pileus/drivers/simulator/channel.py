@@ -18,6 +18,7 @@ from pileus.core.database import Database, now
 from pileus.core.jobs.prepared import Prepared, id_list, in_list
 from pileus.drivers.simulator import operations, world
 from pileus.drivers.simulator.config import Fault, SimulatorConfig
+from pileus.drivers.simulator.mocks import Mocks
 from pileus.wire.operations import Answer, Failure, Operation
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class SimulatorChannel:
         self.config = config or SimulatorConfig(latency=latency)
         self._database = database
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="simulator")
+        self._mocks = Mocks(database, self._thread)
         self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
         self._slow: dict[str, asyncio.Task[Answer]] = {}  # by operation, while a fault or latency holds it up
         self._flusher: asyncio.Task[None] | None = None
@@ -60,7 +62,10 @@ class SimulatorChannel:
         joined = self._slow.get(operation.id)
         if joined is not None:
             return await self._outcome(operation, joined)
-        faults = self.config.taken(host, operation.kind)
+        faults = self.config.taken(host, operation.kind) + await self._mocks.taken(host, operation.kind)
+        joined = self._slow.get(operation.id)
+        if joined is not None:  # it came again meanwhile
+            return await self._outcome(operation, joined)
         if not faults and not self.config.latency:
             return await self._enqueue(Request(host, operation, None))
         task = asyncio.create_task(self._deliver_badly(host, operation, faults))

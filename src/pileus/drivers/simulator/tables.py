@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from pileus.core.database import metadata, type_id
+from pileus.core.database import identity, metadata, type_id
 
 sim_operation = sa.Table(
     "sim_operation",
@@ -27,4 +27,20 @@ sim_object = sa.Table(
     sa.Column("host", type_id, nullable=False),  # 0 = none: a volume is in its pool
     sa.Column("value", sa.Text, nullable=False),  # JSON
     sa.Index("ix_sim_object_host_sort", "host", "sort"),
+)
+
+sim_mock = sa.Table(
+    "sim_mock",
+    metadata,
+    identity(),
+    sa.Column("kind", sa.String(64), nullable=False),  # of operations
+    sa.Column("zone_id", type_id),  # null: any
+    sa.Column("pod_id", type_id),
+    sa.Column("cluster_id", type_id),
+    sa.Column("host_id", type_id),
+    sa.Column("wait", sa.Integer, nullable=False, server_default="0"),  # milliseconds
+    sa.Column("timeout", sa.Integer, nullable=False, server_default="0"),  # seconds
+    sa.Column("fails", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("left", sa.Integer),  # how often it still happens; null: always
+    sa.Column("created", sa.Float, nullable=False),
 )
