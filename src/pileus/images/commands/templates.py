@@ -243,6 +243,7 @@ class ListTemplates(ListCommand):
         copies = template_copy.c
         chosen = sa.select(template.c.id).where(*self._templates(call))
         query = Query(template_copy).where(copies.template_id.in_(chosen))
+        query.uuid = sa.select(template.c.uuid).where(template.c.id == copies.template_id).scalar_subquery()
         query.equals(copies.zone_id, self.zoneid).equals(copies.store_id, self.imagestoreid)
         ready = True if self.templatefilter in _READY_ONLY and self.id is None else self.isready
         if ready is not None:
