@@ -39,7 +39,7 @@ ROUTER: dict[str, Any] = {
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{tmp_path}/sim.db")
     with database.write() as db:
-        metadata.create_all(db, tables=[tables.sim_object, tables.sim_operation])
+        metadata.create_all(db, tables=[tables.sim_object, tables.sim_operation, tables.sim_mock])
     yield database
     database.close()
 

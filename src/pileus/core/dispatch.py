@@ -161,7 +161,7 @@ def shaped(spec: CommandSpec, result: Any, call: Call) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise TypeError(f"{spec.name} answered {type(result).__name__}, which is no answer")
     found = cast(dict[str, Any], result)
-    if wire.kind in ("flat", "success"):
+    if wire.kind in ("flat", "success") or not wire.response:
         return found
     return {wire.response: visible(spec, [found], call.caller.role)[0]}
 
