@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -104,3 +105,20 @@ def test_machines_that_must_not_run_raise_one_alert(cloud: Cloud, made: dict[str
     report(cloud, own)
     assert shown(cloud, made["id"])["state"] == "Destroyed"
     assert "though it must not" in alerts(cloud)[1]
+
+
+def test_a_password_that_its_guest_has_taken_is_forgotten(cloud: Cloud, made: dict[str, Any]) -> None:
+    def kept() -> tuple[str | None, str]:
+        with cloud.services.database.read() as db:
+            row = db.execute(sa.select(machine.c.password, machine.c.password_id)).one()
+            return row.password, row.password_id
+
+    password, id_ = kept()
+    assert password is not None
+    with cloud.services.database.write() as db:
+        on = db.execute(sa.select(host)).one()
+        found = hosts.report(db, on.id, on.uuid)
+        (serving,) = found.routers
+        taken = msgspec.structs.replace(serving, passwords_taken=[id_])
+        reports.observe(db, on, msgspec.structs.replace(found, routers=[taken]))
+    assert kept()[0] is None

@@ -19,7 +19,7 @@ from pileus.compute.tables import machine
 from pileus.core import database, events
 from pileus.core.database import insert, new_uuid
 from pileus.core.tables import event
-from pileus.network import segments
+from pileus.network import nics, segments
 from pileus.network.tables import nic
 from pileus.wire.hosts import Report
 from pileus.wire.machines import MachineState
@@ -54,6 +54,9 @@ _NAMED = _KNOWN.where(machine.c.uuid.in_(sa.bindparam("uuids", expanding=True)))
 
 def observe(db: Connection, on: Row[Any], report: Report) -> None:
     """Compare a host's report with the records."""
+    taken = [password for state in report.routers for password in state.passwords_taken]
+    if taken:
+        _forget_passwords(db, taken)
     reported = {state.uuid: state for state in report.machines}
     here = {row.uuid: row for row in db.execute(_HERE, {"host": on.id})}
     suspects = [row for uuid, row in here.items() if not _runs(reported.get(uuid))]
@@ -71,6 +74,18 @@ def observe(db: Connection, on: Row[Any], report: Report) -> None:
             _runs_unexpectedly(db, on, row, reported[row.uuid])
     for uuid in set(strange) - {row.uuid for row in elsewhere}:
         _unknown(db, on, reported[uuid])
+
+
+def _forget_passwords(db: Connection, ids: list[str]) -> None:
+    """Forget passwords that their guests have fetched, and have routers forget them too: nobody is served one twice."""
+    of = sa.select(machine.c.id).where(machine.c.password_id.in_(ids), machine.c.password.is_not(None))
+    found = db.execute(of).scalars().all()
+    if not found:
+        return
+    db.execute(sa.update(machine).where(machine.c.id.in_(found)).values(password=None))
+    networks = sa.select(nic.c.network_id).where(nic.c.machine_id.in_(found), nic.c.removed.is_(None)).distinct()
+    for network_id in db.execute(networks).scalars().all():
+        nics.desire_router(db, network_id)
 
 
 def _runs(state: MachineState | None) -> bool:
