@@ -48,4 +48,5 @@ def _filled(column: Column[Any]) -> bool:
 
 def _alone(column: Column[Any]) -> bool:
     """Tell whether no two (live) rows may have the same value."""
-    return bool(column.unique) or any(index.unique and list(index.columns) == [column] for index in column.table.indexes)
+    indexes = [index for index in column.table.indexes if index.unique]
+    return bool(column.unique) or any([c.name for c in index.columns] == [column.name] for index in indexes)

@@ -12,7 +12,7 @@ from pileus.core.database import change, insert, new_uuid, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter
 from pileus.core.parameters import Ref
 from pileus.identity import roles, views_roles
-from pileus.identity.commands.roles import changed, refuse_default
+from pileus.identity.commands.roles import changed, refuse_change
 from pileus.identity.tables import role, role_permission
 
 
@@ -37,7 +37,7 @@ class CreateRolePermission(Command):
         self.permission = roles.check_permission(self.permission)
 
     def run(self, call: Call) -> dict[str, Any]:
-        refuse_default(self.roleid)
+        refuse_change(call, self.roleid)
         _lock(call, self.roleid.id)
         last = sa.select(sa.func.max(role_permission.c.position)).where(role_permission.c.role_id == self.roleid.id)
         position = call.db.execute(last).scalar_one()
@@ -74,7 +74,7 @@ class UpdateRolePermission(Command):
         self.permission = roles.check_permission(self.permission) if self.permission is not None else None
 
     def run(self, call: Call) -> Success:
-        refuse_default(self.roleid)
+        refuse_change(call, self.roleid)
         _lock(call, self.roleid.id)
         if self.ruleid is not None:
             if self.ruleid.role_id != self.roleid.id:
@@ -103,7 +103,7 @@ class DeleteRolePermission(Command):
 
     def run(self, call: Call) -> Success:
         of = one(call.db, role, self.id.role_id)
-        refuse_default(of)
+        refuse_change(call, of)
         _lock(call, of.id)
         call.db.execute(sa.delete(role_permission).where(role_permission.c.id == self.id.id))
         changed(call, of.id)

@@ -20,10 +20,13 @@ from pileus.identity.tables import account, role, role_permission
 ENABLED, DISABLED = "enabled", "disabled"
 
 
-def refuse_default(row: Row[Any]) -> None:
-    """Refuse a change of a role that every cloud has."""
+def refuse_change(call: Call, row: Row[Any]) -> None:
+    """Refuse a change of a role that every cloud has, of the caller's own, and of one that allows more than that."""
     if row.is_default:
         raise PermissionDenied(f"the role {row.name} is a default one and cannot be changed; make a copy of it")
+    if row.id == call.caller.role_id:
+        raise PermissionDenied("nobody may change the own role")
+    roles.refuse_escalation(call.db, call.caller, row.id)
 
 
 def changed(call: Call, role_id: int) -> Row[Any]:
@@ -126,7 +129,7 @@ class ImportRole(Command):
         if found is None:
             made = _insert(call, self.name, self.type or USER, self.description, self.ispublic)
         else:
-            refuse_default(found)
+            refuse_change(call, found)
             if found.type != self.type:
                 _refuse_used(call, found, "parameter type: its accounts would change their kind")
             made = found.id
@@ -163,7 +166,7 @@ class UpdateRole(Command):
         self.type = _type(self.type) if self.type is not None else None
 
     def run(self, call: Call) -> dict[str, Any]:
-        refuse_default(self.id)
+        refuse_change(call, self.id)
         values: dict[str, Any] = {}
         if self.name:
             values["name"] = _free_name(call, self.name, but=self.id.id)
@@ -188,7 +191,7 @@ class DeleteRole(Command):
     id: Ref
 
     def run(self, call: Call) -> Success:
-        refuse_default(self.id)
+        refuse_change(call, self.id)
         _refuse_used(call, self.id, "the role cannot be deleted")
         if not change(call.db, role, self.id.id, expect={"removed": None}, removed=now()):
             raise ConcurrentChange("the role was deleted meanwhile")
@@ -198,9 +201,7 @@ class DeleteRole(Command):
 
 
 def _switch(call: Call, row: Row[Any], state: str) -> Success:
-    refuse_default(row)
-    if row.id == call.caller.role_id:
-        raise PermissionDenied("nobody may switch the own role off or on")
+    refuse_change(call, row)
     if not change(call.db, role, row.id, expect={"removed": None}, state=state):
         raise ConcurrentChange("the role was deleted meanwhile")
     changed(call, row.id)
