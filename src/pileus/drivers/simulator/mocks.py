@@ -97,21 +97,25 @@ class Mocks:
         self._known: Sequence[Row[Any]] = ()
         self._places: dict[int, dict[str, int]] = {}
         self._until = 0.0
+        self._wanted = 0  # how often the faults were changed here: one that is read while that happens is read again
         self._lock = asyncio.Lock()
         _books.setdefault(database.engine, weakref.WeakSet()).add(self)
 
     def forget(self) -> None:
         """Read the faults again before the next operation."""
+        self._wanted += 1
         self._until = 0.0
 
     async def taken(self, host: int, kind: str) -> list[Fault]:
         """Return the fault that befalls an operation, and count it."""
         loop = asyncio.get_running_loop()
-        if time.monotonic() > self._until:
+        while time.monotonic() > self._until:
             async with self._lock:
                 if time.monotonic() > self._until:
-                    self._until = time.monotonic() + FRESH_SECONDS
+                    wanted = self._wanted
                     self._known = await loop.run_in_executor(self._thread, self._load)
+                    if wanted == self._wanted:
+                        self._until = time.monotonic() + FRESH_SECONDS
         if not any(row.kind == kind for row in self._known):
             return []
         found = await loop.run_in_executor(self._thread, self._take, host, kind)
