@@ -88,7 +88,7 @@ def _copy(row: Row[Any], *, admin: bool) -> dict[str, Any]:
     }
 
 
-def _owner(found: tuple[Row[Any], Row[Any]] | None) -> dict[str, Any]:
+def _owner(found: identity.Owner | None) -> dict[str, Any]:
     return {"accountid": found[0].uuid} if found is not None else {}
 
 
