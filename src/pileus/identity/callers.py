@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pileus.core import settings
 from pileus.core.authentication import Key
 from pileus.core.calls import Caller
 from pileus.core.services import Services
@@ -19,6 +20,14 @@ REMEMBERED = 1.0
 """Seconds for which a caller is remembered: a disabled user is refused at the latest then."""
 
 _MOST = 10_000
+
+KEY_ACCESS = settings.declare(
+    "api.key.access",
+    bool,
+    True,
+    "Whether API keys are accepted of users for whom, and for whose account, nothing else was said",
+    scopes=("global", "domain"),
+)
 
 _FACTS = (
     sa.select(
@@ -34,6 +43,8 @@ _FACTS = (
         domain.c.id.label("domain_id"),
         domain.c.uuid.label("domain_uuid"),
         domain.c.path.label("domain_path"),
+        user.c.api_key_access.label("user_access"),
+        account.c.api_key_access.label("account_access"),
     )
     .select_from(user.join(account, account.c.id == user.c.account_id).join(domain, domain.c.id == account.c.domain_id))
     .where(
@@ -70,6 +81,15 @@ def find(db: Connection, user_id: int) -> Caller | None:
     """Return the user as a caller, or None when the user, the account or the domain is not enabled."""
     row = db.execute(_BY_USER, {"user": user_id}).one_or_none()
     return None if row is None else caller_of(db, row)
+
+
+def _may_use_keys(services: Services, row: Any) -> bool:
+    """Tell whether keys are accepted: as the user says, else the account, else the domain's setting."""
+    if row.user_access is not None:
+        return bool(row.user_access)
+    if row.account_access is not None:
+        return bool(row.account_access)
+    return services.settings.get(KEY_ACCESS, ("domain", row.domain_id))
 
 
 class Memory:
@@ -115,7 +135,7 @@ class Directory:
         with services.database.read() as db:
             row = db.execute(_BY_KEY, {"api_key": api_key}).one_or_none()
             caller = caller_of(db, row) if row is not None else None
-        if row is None or caller is None or not row.secret_key:
+        if row is None or caller is None or not row.secret_key or not _may_use_keys(services, row):
             keys.pop(api_key, None)
             return None  # not remembered: anybody could fill the memory with invented keys
         if len(keys) >= _MOST:

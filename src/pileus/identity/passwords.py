@@ -5,6 +5,8 @@ from __future__ import annotations
 import argon2
 
 from pileus.core.errors import InvalidParameter
+from pileus.core.services import Services
+from pileus.core.settings import declare
 
 # 19 MiB, 2 passes, 1 lane: the least that the OWASP Password Storage Cheat Sheet recommends for argon2id; as many
 # log-ins at once as there are request threads must fit into memory.
@@ -29,3 +31,41 @@ def matches(stored: str | None, password: str) -> bool:
         return _hasher.verify(stored or _DUMMY[0], password[: MAX_LENGTH + 1]) and stored is not None
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
+
+
+_SCOPES = ("global", "domain")
+_LEAST = {
+    name: declare(f"password.policy.minimum.{name}", int, 0, text, scopes=_SCOPES, minimum=0, maximum=MAX_LENGTH)
+    for name, text in {
+        "length": "Characters that a password has at least",
+        "digits": "Digits that a password has at least",
+        "uppercase.letters": "Upper-case letters that a password has at least",
+        "lowercase.letters": "Lower-case letters that a password has at least",
+        "special.characters": "Characters, neither letters nor digits, that a password has at least",
+    }.items()
+}
+_MAY_CONTAIN_NAME = declare(
+    "password.policy.allowPasswordToContainUsername",
+    bool,
+    True,
+    "Whether a password may contain the user's name",
+    scopes=_SCOPES,
+)
+
+
+def check_policy(services: Services, domain_id: int, username: str, password: str) -> None:
+    """Check a new password against the settings of the user's domain (InvalidParameter)."""
+    has = {
+        "length": len(password),
+        "digits": sum(each.isdigit() for each in password),
+        "uppercase.letters": sum(each.isupper() for each in password),
+        "lowercase.letters": sum(each.islower() for each in password),
+        "special.characters": sum(not each.isalnum() for each in password),
+    }
+    for name, handle in _LEAST.items():
+        least = services.settings.get(handle, ("domain", domain_id))
+        if has[name] < least:
+            what = "characters" if name == "length" else name.replace(".", " ")
+            raise InvalidParameter(f"parameter password must have at least {least} {what}, it has {has[name]}")
+    if not services.settings.get(_MAY_CONTAIN_NAME, ("domain", domain_id)) and username.lower() in password.lower():
+        raise InvalidParameter("parameter password may not contain the user's name")

@@ -14,8 +14,10 @@ def load() -> None:
 
     entities.register()
     for name in (
+        "account_states",
         "accounts",
         "cloud_identifier",
+        "domain_moves",
         "domains",
         "keys",
         "limits",
@@ -24,6 +26,7 @@ def load() -> None:
         "sign_in",
         "ssh_keys",
         "userdata",
+        "user_states",
         "users",
     ):
         importlib.import_module(f"pileus.identity.commands.{name}")

@@ -11,12 +11,13 @@ import hmac
 import secrets
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from pileus.core import settings
 from pileus.core.database import insert, now
 from pileus.core.jobs.registry import periodic
 from pileus.core.services import Services
-from pileus.identity.tables import session
+from pileus.identity.tables import session, user
 
 TIMEOUT = settings.declare("session.timeout", int, 30, "Minutes after which an unused session ends", minimum=1)
 
@@ -81,3 +82,14 @@ def sweep(services: Services) -> None:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def end(db: Connection, user_id: int) -> None:
+    """End all sessions of a user, on every server."""
+    db.execute(sa.delete(session).where(session.c.user_id == user_id))
+
+
+def end_of_account(db: Connection, account_id: int) -> None:
+    """End all sessions of an account's users."""
+    members = sa.select(user.c.id).where(user.c.account_id == account_id)
+    db.execute(sa.delete(session).where(session.c.user_id.in_(members)))

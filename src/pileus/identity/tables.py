@@ -72,6 +72,8 @@ account = sa.Table(
     sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False, index=True),
     sa.Column("state", sa.String(16), nullable=False, server_default="enabled"),
     sa.Column("network_domain", sa.String(255)),
+    sa.Column("default_zone_id", type_id),
+    sa.Column("api_key_access", sa.Boolean),  # null = as the domain's setting says
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("details", sa.JSON, nullable=False, default=dict),
     sa.Column("created", sa.Float, nullable=False),
@@ -102,6 +104,7 @@ user = sa.Table(
     sa.Column("state", sa.String(16), nullable=False, server_default="enabled"),
     sa.Column("api_key", sa.String(128), unique=True),
     sa.Column("secret_key", sa.Text),  # encrypted
+    sa.Column("api_key_access", sa.Boolean),  # null = as the account's
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from pileus.core import entities
 from pileus.core.calls import ACCOUNT_TYPES
 from pileus.core.listing import grouped, related
 from pileus.core.rendering import date
@@ -60,6 +61,7 @@ def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: b
     has = reading.counts_of_accounts(db, rows) if limits else {}
     domains_ = related(db, domain, (row.domain_id for row in rows))
     roles = related(db, role, (row.role_id for row in rows))
+    zones = _zones(db, rows)
     of = grouped(db, user, user.c.account_id, (row.id for row in rows))
     everyone = [member for members in of.values() for member in members]
     rendered = dict(zip((m.id for m in everyone), users(db, everyone, admin=admin), strict=True))
@@ -76,6 +78,8 @@ def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: b
             "domainpath": display_path(domains_[row.domain_id].path),
             "state": row.state,
             "networkdomain": row.network_domain,
+            "defaultzoneid": zones[row.default_zone_id].uuid if row.default_zone_id in zones else None,
+            "apikeyaccess": access(row.api_key_access) if admin else None,
             "isdefault": bool(row.is_default),
             "accountdetails": row.details or None,
             "created": date(row.created),
@@ -88,11 +92,24 @@ def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: b
 
 def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
     """Return users; the secret key is never among their fields (getUserKeys has it)."""
-    del admin
     of = related(db, account, (row.account_id for row in rows))
     domains_ = related(db, domain, (row.domain_id for row in of.values()))
     roles = related(db, role, (row.role_id for row in of.values()))
-    return [_user(row, of[row.account_id], domains_, roles) for row in rows]
+    shown = [_user(row, of[row.account_id], domains_, roles) for row in rows]
+    if admin:
+        for row, each in zip(rows, shown, strict=True):
+            each["apikeyaccess"] = access(row.api_key_access)
+    return shown
+
+
+def access(value: bool | None) -> str:
+    """Return how parameter and field apikeyaccess are spelled."""
+    return "INHERIT" if value is None else "ENABLED" if value else "DISABLED"
+
+
+def _zones(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, Row[Any]]:
+    zone = entities.known("Zone")
+    return {} if zone is None else related(db, zone.table, (row.default_zone_id for row in rows))
 
 
 def _user(row: Row[Any], of: Row[Any], domains_: dict[int, Row[Any]], roles: dict[int, Row[Any]]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from pileus.core.jobs import Job, JobFailed, workflow
 from pileus.identity import cleanup
 from pileus.identity.projects import model
 from pileus.identity.tables import account, domain, session, user
+from pileus.identity.tables import account as account_table
+from pileus.identity.tables import user as user_table
 
 
 def mark_account(db: Connection, row: Row[Any]) -> None:
@@ -108,3 +110,44 @@ def _remove_domain(db: Connection, domain_id: int) -> None:
     if count:
         raise InUse(f"the domain got {count} accounts meanwhile; delete these first")
     db.execute(sa.update(domain).where(below).values(removed=now()))
+
+
+@workflow("account.disable")
+def disable_account(job: Job, account: int, stop: bool) -> None:
+    """Stop what a disabled account runs (``stop``), and show the account."""
+    if stop:
+        cleanup.pause(job, account)
+    job.finish("disabled", lambda db: _account(db, account, admin=job.admin))
+
+
+@workflow("account.default-zone")
+def mark_default_zone(job: Job, account: int, zone: int) -> None:
+    """Write an account's default zone."""
+
+    def mark(db: Connection) -> dict[str, Any]:
+        if not change(db, account_table, account, expect={"removed": None}, default_zone_id=zone):
+            raise ConcurrentChange("the account was deleted meanwhile")
+        return _account(db, account, admin=job.admin)
+
+    job.finish("marked", mark)
+
+
+def _account(db: Connection, account_id: int, *, admin: bool) -> dict[str, Any]:
+    from pileus.identity import views
+
+    return {"account": views.accounts(db, [one(db, account_table, account_id)], admin=admin)[0]}
+
+
+@workflow("user.disable")
+def disable_user(job: Job, user: int) -> None:
+    """Disable a user and end the user's sessions."""
+
+    def disable(db: Connection) -> dict[str, Any]:
+        from pileus.identity import views
+
+        if not change(db, user_table, user, expect={"removed": None}, state="disabled"):
+            raise ConcurrentChange("the user was deleted meanwhile")
+        db.execute(sa.delete(session).where(session.c.user_id == user))
+        return {"user": views.users(db, [one(db, user_table, user)], admin=job.admin)[0]}
+
+    job.finish("disabled", disable)

@@ -68,6 +68,7 @@ class CreateAccount(Command):
             raise InvalidParameter("parameter domainid: root admins live in the ROOT domain only")
         if within.state != "Active":
             raise InvalidParameter("parameter domainid names a domain that is being deleted")
+        passwords.check_policy(call.services, within.id, self.username, self.password)
         name = self.account or self.username
         taken = sa.select(account.c.id).where(
             account.c.domain_id == within.id,

@@ -81,6 +81,7 @@ class CreateUser(Command):
         of = store.owner(call, self.account, self.domainid)
         if of.id == store.SYSTEM_ACCOUNT or of.state != "enabled":
             raise InvalidParameter(f"parameter account: {of.name} cannot get users now")
+        passwords.check_policy(call.services, of.domain_id, self.username, self.password)
         row = add_user(
             call,
             of,

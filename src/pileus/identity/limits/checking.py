@@ -17,7 +17,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import services
 from pileus.core.calls import ADMIN
-from pileus.core.errors import ResourceAllocation
+from pileus.core.errors import PermissionDenied, ResourceAllocation
 from pileus.identity.limits.tables import resource_count, resource_limit
 from pileus.identity.limits.types import KINDS, UNLIMITED, Kind
 from pileus.identity.tables import account, domain
@@ -26,7 +26,7 @@ PROJECT = "Project"
 """Role type of the accounts of projects."""
 
 _OWNER: Any = (
-    sa.select(account.c.id, account.c.name, account.c.role_type, domain.c.path)
+    sa.select(account.c.id, account.c.name, account.c.state, account.c.role_type, domain.c.path)
     .join(domain, domain.c.id == account.c.domain_id)
     .where(account.c.id == sa.bindparam("account"))
 )
@@ -55,6 +55,8 @@ def claim(db: Connection, account_id: int, wanted: Mapping[Kind, int]) -> None:
     if not wanted:
         return
     owner = db.execute(_OWNER, {"account": account_id}).one()
+    if owner.state != "enabled":
+        raise PermissionDenied(f"account {owner.name} is {owner.state}: nothing can be made for it")
     domains = db.execute(_ABOVE, {"paths": _paths(owner.path)}).all()
     limits = _limits(db, owner, domains, wanted)
     bounded = [row for row in domains if any(limits[("domain", row.id, kind)] != UNLIMITED for kind in wanted)]
@@ -68,6 +70,19 @@ def claim(db: Connection, account_id: int, wanted: Mapping[Kind, int]) -> None:
         has = in_domain(db, row.path, wanted)
         most = {kind: limits[("domain", row.id, kind)] for kind in wanted}
         _check(f"domain {('ROOT' + row.path).rstrip('/')}", has, most, wanted)
+
+
+def check_move(db: Connection, moved: Row[Any], parent: Row[Any]) -> None:
+    """Check that a domain with all that is in it fits below another one (ResourceAllocation)."""
+    has = {Kind(kind): amount for kind, amount in in_domain(db, moved.path, Kind).items()}
+    for row in db.execute(_ABOVE, {"paths": _paths(parent.path)}).all():
+        if moved.path.startswith(row.path):
+            continue  # it is below this one already
+        set_ = db.execute(_SET, {"account": 0, "domains": [row.id]}).all()
+        given = {each.type: each.most for each in set_}
+        most = {kind: given.get(int(kind), default(db, "domain", kind)) for kind in Kind}
+        wanted = {kind: amount for kind, amount in has.items() if amount}
+        _check(f"domain {('ROOT' + row.path).rstrip('/')}", in_domain(db, row.path, Kind), most, wanted)
 
 
 def _check(who: str, has: Mapping[int, int], limits: Mapping[Kind, int], wanted: Mapping[Kind, int]) -> None:
