@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from pileus.identity.projects.tables import project_invitation
 from tests.support.cloud import Cloud, Person, Refused
+from tests.support.smtp import mail_server
 
 
 def refused(cloud: Cloud, command: str, caller: Person | None = None, **parameters: object) -> Refused:
@@ -143,3 +146,70 @@ def test_a_deleted_project_is_gone(cloud: Cloud, project: dict[str, str]):
     cloud.job("createProject", cloud.user, name="apollo", displaytext="again")
     cloud.job("deleteDomain", id=cloud.user.account["domainid"], cleanup=True)
     assert cloud.list("listProjects", listall=True) == []
+
+
+def test_a_limit_of_projects_holds(cloud: Cloud, project: dict[str, str]):
+    assert (project["vmlimit"], project["vmtotal"], project["vmrunning"]) == ("20", 0, 0)
+    assert not [name for name in project if name.startswith("project") and name != "projectaccountname"]
+    cloud.api("updateResourceLimit", resourcetype=5, max=1, **cloud.user.own)
+    assert refused(cloud, "createProject", cloud.user, name="gemini").code == 535
+    name = cloud.other.account["name"]
+    cloud.job("addAccountToProject", cloud.user, projectid=project["id"], account=name)
+    cloud.job("updateProject", cloud.user, id=project["id"], account=name)
+    cloud.job("createProject", cloud.user, name="gemini")
+    assert refused(cloud, "updateProject", cloud.other, id=project["id"], account="user").code == 535
+    members = cloud.list("listProjectAccounts", cloud.other, projectid=project["id"])
+    assert [m["role"] for m in members] == ["Regular", "Admin"]
+
+
+def test_an_invitation_is_mailed_with_a_token(cloud: Cloud, project: dict[str, str]):
+    other = cloud.other
+    with mail_server() as mail:
+        for name, value in (
+            ("project.invite.required", "true"),
+            ("project.smtp.host", "127.0.0.1"),
+            ("project.smtp.port", mail.port),
+            ("project.smtp.useAuth", "true"),
+            ("project.smtp.username", "cloud"),
+            ("project.smtp.password", "hidden"),
+            ("project.email.sender", "cloud@cloud.test"),
+        ):
+            cloud.api("updateConfiguration", name=name, value=value)
+        cloud.services.settings.reload()
+        invite = {"projectid": project["id"], "email": "new@member.test", "roletype": "Admin"}
+        cloud.job("addAccountToProject", cloud.user, **invite)
+    (letter,) = mail.messages
+    assert (letter["To"], letter["From"]) == ("new@member.test", "cloud@cloud.test")
+    assert mail.credentials == ["\0cloud\0hidden"]
+    token = str(letter.get_payload()).split("Token: ")[1].split()[0]
+    assert refused(cloud, "updateProjectInvitation", other, projectid=project["id"], token="wrong").code == 431
+    cloud.job("updateProjectInvitation", other, projectid=project["id"], token=token)
+    assert refused(cloud, "updateProjectInvitation", other, projectid=project["id"], token=token).code == 431
+    members = cloud.list("listProjectAccounts", other, projectid=project["id"])
+    assert [(m["account"], m["role"]) for m in members] == [("user", "Admin"), ("other", "Admin")]
+    late = {"projectid": project["id"], "email": "late@member.test"}
+    assert refused(cloud, "addAccountToProject", other, **late).code == 530  # nobody answers at the port any more
+    assert cloud.list("listProjectInvitations", other, projectid=project["id"], state="Pending") == []
+
+
+def test_an_invitation_expires(cloud: Cloud, project: dict[str, str]):
+    other = cloud.other
+    for name, value in (("project.invite.required", "true"), ("project.invite.timeout", 30)):
+        cloud.api("updateConfiguration", name=name, value=value)
+    cloud.services.settings.reload()
+    cloud.job("addAccountToProject", cloud.user, projectid=project["id"], account=other.account["name"])
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(project_invitation).values(created=project_invitation.c.created - 60))
+    answer = refused(cloud, "updateProjectInvitation", other, projectid=project["id"])
+    assert (answer.code, "expired" in answer.text) == (431, True)
+    assert [i["state"] for i in cloud.list("listProjectInvitations", other)] == ["Expired"]
+    assert cloud.list("listProjectInvitations", other, activeonly=True) == []
+
+
+def test_users_create_projects_where_they_may(cloud: Cloud):
+    user = cloud.user
+    cloud.api("updateConfiguration", name="allow.user.create.projects", value="false")
+    cloud.services.settings.reload()
+    assert refused(cloud, "createProject", user, name="apollo").code == 531
+    cloud.job("createProject", cloud.domain_admin, name="apollo", **user.own)
+    assert [p["name"] for p in cloud.list("listProjects", user)] == ["apollo"]

@@ -23,8 +23,9 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
-    from pileus.compute import cleanup, guests, limits, occupants, reports, views
+    from pileus.compute import cleanup, guests, limits, occupants, reports, running, views
     from pileus.identity import cleanup as accounts
+    from pileus.identity.projects.views import count_machines
     from pileus.infrastructure import dedication, hosts
     from pileus.infrastructure import reports as intake
     from pileus.network.guests import register_guest_provider
@@ -40,6 +41,7 @@ def load() -> None:
     hosts.on_forced_removal(reports.host_removed)
     dedication.on_check(occupants.of)
     accounts.on_pause(cleanup.halt)
+    count_machines(running.of_accounts)
     accounts.register(10, cleanup.machines)
     accounts.register(30, cleanup.volumes)
 

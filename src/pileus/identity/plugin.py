@@ -11,8 +11,10 @@ def load() -> None:
     """Register entities, commands and workflows, and tell the edge who knows the users."""
     from pileus.core import authentication, permissions
     from pileus.identity import callers, cleanup, entities, keepsakes
+    from pileus.identity.projects import limits
 
     entities.register()
+    limits.sources()
     for name in (
         "account_states",
         "accounts",
@@ -21,6 +23,7 @@ def load() -> None:
         "domains",
         "keys",
         "limits",
+        "rates",
         "role_permissions",
         "roles",
         "sign_in",

@@ -12,6 +12,7 @@ from pileus.core.calls import Call
 from pileus.core.database import after_commit, change, insert, now
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.identity import callers
+from pileus.identity.projects import limits
 from pileus.identity.projects.members import ADMIN, REGULAR
 from pileus.identity.projects.tables import (
     project,
@@ -102,6 +103,8 @@ def add_member(
     lock(db, of)
     if find_member(db, of.id, account_id, user_id) is not None:
         raise InvalidParameter(f"project {of.name} has this member already")
+    if role == ADMIN:
+        limits.claim(db, account_id)
     insert(
         db,
         project_member,

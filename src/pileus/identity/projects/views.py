@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,17 +13,38 @@ from pileus.core.calls import ACCOUNT_TYPES
 from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.identity import views
+from pileus.identity.limits import reading
+from pileus.identity.limits.types import Kind
 from pileus.identity.projects.members import ADMIN
 from pileus.identity.projects.tables import project, project_member, project_role
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain, user
 
+Running = Callable[[Connection, Sequence[int]], dict[int, dict[str, int]]]
+_running: list[Running] = []
 
-def projects(db: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """Return projects with their admins."""
+
+def count_machines(running: Running) -> None:
+    """Register how the fields vmrunning and vmstopped of accounts are found."""
+    _running[:] = [running]
+
+
+def _fields(most: Mapping[Kind, int] | None, has: Mapping[int, int]) -> dict[str, Any]:
+    """Return the limits and counts of a project: a project has no projects."""
+    if most is None:
+        return {}
+    return {name: value for name, value in reading.fields(most, has).items() if not name.startswith("project")}
+
+
+def projects(db: Connection, rows: Sequence[Row[Any]], *, limits: bool = True) -> list[dict[str, Any]]:
+    """Return projects with their admins, limits, and what they have."""
     domains = related(db, domain, (row.domain_id for row in rows))
     accounts = related(db, account, (row.account_id for row in rows))
     admins = _admins(db, [row.id for row in rows])
+    own = list(accounts.values()) if limits else []
+    most = reading.of_accounts(db, own) if own else {}
+    has = reading.counts_of_accounts(db, own) if own else {}
+    machines = _running[0](db, list(accounts)) if limits and _running else {}
     return [
         {
             "id": row.uuid,
@@ -35,6 +56,8 @@ def projects(db: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
             "projectaccountname": accounts[row.account_id].name,
             "created": date(row.created),
             "owner": admins.get(row.id, []),
+            **_fields(most.get(row.account_id), has.get(row.account_id, {})),
+            **machines.get(row.account_id, {}),
         }
         for row in rows
     ]

@@ -17,10 +17,11 @@ from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import cleanup, store
-from pileus.identity.projects import model, settings, views, workflows
+from pileus.identity.projects import limits, model, settings, views, workflows
 from pileus.identity.projects.members import ADMIN, REGULAR
 from pileus.identity.projects.tables import project, project_member
 from pileus.identity.tables import account, domain, role, user
+from pileus.identity.views import with_limits
 
 
 def end(call: Call, row: Row[Any], workflow: Any = workflows.show, **more: Any) -> Submission:
@@ -168,7 +169,7 @@ class ListProjects(ListCommand):
         return [*conditions, own]
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        return views.projects(call.db, rows)
+        return views.projects(call.db, rows, limits=with_limits(self.details))
 
 
 def _with_member(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
@@ -219,6 +220,8 @@ class UpdateProject(Command):
         if found is None:
             raise InvalidParameter("parameter account names no member of the project; add it to the project first")
         wanted = ADMIN if self.swapowner else (self.roletype or found.role)
+        if wanted == ADMIN and found.role != ADMIN:
+            limits.claim(call.db, found.member_account_id)
         if self.swapowner:
             call.db.execute(
                 sa.update(project_member)
