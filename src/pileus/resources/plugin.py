@@ -12,6 +12,7 @@ _MODULES = (
     "commands.capacity",
     "commands.servers",
     "commands.overview",
+    "commands.metrics",
     "sweeping",
     "watching",
 )
