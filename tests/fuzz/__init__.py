@@ -1,0 +1,1 @@
+"""Requests that no sane client sends, and what must not come of them."""
