@@ -48,6 +48,10 @@ class Identity(Protocol):
         """End a session."""
         ...
 
+    def admit(self, services: Services, caller: Caller, command: str) -> None:
+        """Count a call; raise RateLimited when the caller's account has made too many."""
+        ...
+
     def system(self, services: Services) -> Caller:
         """Return the system's own user, a root admin."""
         ...

@@ -81,6 +81,7 @@ class Edge:
             return self._sign_in(spec, request, parameters, identifier)
         try:
             caller = self._caller(request, parameters)
+            authentication.identity().admit(self._services, caller, name)
         except signing.BadSignature as error:
             return _bare_refusal(name, error), {}
         structlog.contextvars.bind_contextvars(account=caller.account)

@@ -12,7 +12,7 @@ from pileus.core import settings
 from pileus.core.authentication import Key
 from pileus.core.calls import Caller
 from pileus.core.services import Services
-from pileus.identity import roles, sessions, store
+from pileus.identity import rates, roles, sessions, store
 from pileus.identity.projects import members
 from pileus.identity.tables import account, domain, user
 
@@ -163,6 +163,10 @@ class Directory:
     def drop_session(self, services: Services, token: str) -> None:
         """End a session."""
         sessions.drop(services, token)
+
+    def admit(self, services: Services, caller: Caller, command: str) -> None:
+        """Count a call; raise RateLimited when the caller's account has made too many."""
+        rates.check(services, caller, command)
 
     def system(self, services: Services) -> Caller:
         """Return the system's own user, a root admin."""
