@@ -67,6 +67,13 @@ def test_members_share_what_the_project_owns(cloud: Cloud, zone: dict[str, str],
         assert (volume["project"], "account" in volume) == ("apollo", False)
         (network,) = cloud.list("listNetworks", member, projectid=project)
         assert network["projectid"] == project
+    tag = {"resourceids": made["id"], "resourcetype": "UserVm", "tags": [{"key": "a", "value": "b"}]}
+    cloud.job("createTags", cloud.other, **tag)
+    (shown,) = cloud.list("listVirtualMachines", cloud.user, projectid=project)[0]["tags"]
+    assert (shown["key"], shown["project"], "account" in shown) == ("a", "apollo", False)
+    (limit,) = cloud.list("listResourceLimits", cloud.user, projectid=project, resourcetype=0)
+    assert (limit["projectid"], "account" in limit) == (project, False)
+    assert cloud.list("listProjects", cloud.user)[0]["vmrunning"] == 1
     cloud.job("stopVirtualMachine", cloud.user, id=made["id"], forced=True)
     cloud.job("startVirtualMachine", cloud.other, id=made["id"])
 

@@ -69,6 +69,13 @@ def _project_account(call: Call, name: str | None, within: Row[Any] | None, of: 
     return call.db.execute(_OWNER.where(account.c.id == of.account_id)).one()
 
 
+def project_of(db: Connection, of: Row[Any] | None) -> Row[Any] | None:
+    """Return the project that an account belongs to, if it is a project's."""
+    if of is None or of.role_type != PROJECT:
+        return None
+    return db.execute(sa.select(project).where(project.c.account_id == of.id)).one()
+
+
 def refuse_idle(db: Connection, account_id: int) -> None:
     """Refuse to start or take anything for an account that is disabled or locked, or a project that is suspended."""
     of = db.execute(

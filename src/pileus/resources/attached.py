@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import attachments
 from pileus.core.parameters import Entries
+from pileus.identity.projects.tables import project
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain
 from pileus.resources import kinds
@@ -21,14 +22,16 @@ _WITH_OWNERS: Any = (
     sa.select(
         resource_tag,
         account.c.name.label("account"),
+        project.c.name.label("project"),
+        project.c.uuid.label("project_uuid"),
         domain.c.uuid.label("domain_uuid"),
         domain.c.name.label("domain"),
         domain.c.path.label("path"),
     )
     .select_from(
-        resource_tag.join(account, account.c.id == resource_tag.c.account_id).join(
-            domain, domain.c.id == resource_tag.c.domain_id
-        )
+        resource_tag.join(account, account.c.id == resource_tag.c.account_id)
+        .join(domain, domain.c.id == resource_tag.c.domain_id)
+        .outerjoin(project, project.c.account_id == resource_tag.c.account_id)
     )
     .order_by(resource_tag.c.id)
 )
@@ -80,7 +83,9 @@ def tag_view(row: Row[Any]) -> dict[str, Any]:
         "customer": row.customer,
         "resourcetype": row.resource_type,
         "resourceid": row.resource_uuid,
-        "account": row.account,
+        "account": row.account if row.project is None else None,
+        "project": row.project,
+        "projectid": row.project_uuid,
         "domainid": row.domain_uuid,
         "domain": row.domain,
         "domainpath": display_path(row.path),

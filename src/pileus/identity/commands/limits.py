@@ -32,9 +32,12 @@ def kind_of(number: int) -> Kind:
     return Kind(number)
 
 
-def _owner_fields(of: Row[Any] | None, within: Row[Any]) -> dict[str, Any]:
+def _owner_fields(call: Call, of: Row[Any] | None, within: Row[Any]) -> dict[str, Any]:
+    project = store.project_of(call.db, of)
     return {
-        "account": of.name if of is not None else None,
+        "account": of.name if of is not None and project is None else None,
+        "project": project.name if project is not None else None,
+        "projectid": project.uuid if project is not None else None,
         "domainid": within.uuid,
         "domain": within.name,
         "domainpath": store.display_path(within.path),
@@ -76,7 +79,7 @@ class UpdateResourceLimit(Command):
         changed = sa.update(resource_limit).where(column == id_, resource_limit.c.type == self.kind)
         if not call.db.execute(changed.values(most=self.max)).rowcount:
             insert(call.db, resource_limit, **{column.key: id_}, type=int(self.kind), most=self.max)
-        owner = _owner_fields(of, within)
+        owner = _owner_fields(call, of, within)
         whose = f"account {of.name}" if of is not None else f"domain {owner['domainpath']}"
         call.describe(
             f"setting the limit of {KINDS[self.kind].name} of {whose} to {self.max}",
@@ -133,11 +136,11 @@ class ListResourceLimits(ListCommand):
             within = self.domainid
             if not store.manages_domain(call.db, call.caller, within):
                 raise PermissionDenied(f"{call.caller.account} may not see the limits of the domain of domainid")
-            owner, limits = _owner_fields(None, within), reading.of_domains(call.db, [within])[within.id]
+            owner, limits = _owner_fields(call, None, within), reading.of_domains(call.db, [within])[within.id]
             column = resource_limit.c.domain_id == within.id
         else:
             of = store.owner(call, self.account, self.domainid, self.projectid)
-            owner = _owner_fields(of, one(call.db, domain, of.domain_id))
+            owner = _owner_fields(call, of, one(call.db, domain, of.domain_id))
             limits = reading.of_accounts(call.db, [of])[of.id]
             column = resource_limit.c.account_id == of.id
         kinds = self.kinds
@@ -186,7 +189,7 @@ class UpdateResourceCount(Command):
             counts = reading.counts_of_accounts(call.db, [of])[of.id]
         else:
             counts = checking.in_domain(call.db, self.domainid.path, self.kinds)
-        owner = _owner_fields(of, self.domainid)
+        owner = _owner_fields(call, of, self.domainid)
         items = [
             {
                 **owner,
