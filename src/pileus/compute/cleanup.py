@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pileus.compute import expunging, model, stopping
+from pileus.compute import expunging, model, stopping, usage
 from pileus.compute.tables import machine
 from pileus.compute.workflows import key
 from pileus.core import database
@@ -89,6 +89,8 @@ def volumes(job: Job, account_id: int) -> None:
 def _volumes(db: Connection, account_id: int) -> list[HostCall]:
     calls: list[HostCall] = []
     for row in _left(db, account_id):
+        if row.state not in (DESTROY, EXPUNGING, EXPUNGED):
+            usage.volumes_changed(db, [row], usage.VOLUME_DELETED)
         database.change(
             db,
             volume,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import model, placement, settings, starting
+from pileus.compute import model, placement, settings, starting, usage
 from pileus.compute.tables import machine
 from pileus.core import database, events
 from pileus.core.errors import InvalidParameter
@@ -86,6 +86,8 @@ def _begin(db: Connection, machine_id: int) -> list[HostCall]:
         updated=database.now(),
     ):
         raise InvalidParameter(f"virtual machine {row.name} is {row.state}; destroy it before it is expunged")
+    if row.state == model.STOPPED:
+        usage.machine_changed(db, machine_id, usage.DESTROYED)
     volumes = db.execute(sa.select(volume).where(volume.c.machine_id == machine_id, volume.c.removed.is_(None))).all()
     calls: list[HostCall] = []
     if row.last_host_id is not None and _reachable(db, row, row.last_host_id):
@@ -94,6 +96,8 @@ def _begin(db: Connection, machine_id: int) -> list[HostCall]:
     for each in volumes:
         if each.state == ALLOCATED or each.type == ROOT or each.state in (DESTROY, EXPUNGING, CREATING):
             database.change(db, volume, each.id, state=EXPUNGING, destroyed=each.destroyed or database.now())
+            if each.state not in (DESTROY, EXPUNGING):
+                usage.volumes_changed(db, [each], usage.VOLUME_DELETED)
             calls.extend(delete_call(db, each, row.last_host_id))
         else:
             database.change(

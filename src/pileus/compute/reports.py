@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import expunging, model, placement, starting
+from pileus.compute import expunging, model, placement, starting, usage
 from pileus.compute.tables import machine
 from pileus.core import database, events
 from pileus.core.database import insert, new_uuid
@@ -130,6 +130,7 @@ def _suspect(db: Connection, on: Row[Any], row: Row[Any]) -> None:
     ):
         return
     starting.leave_host(db, row)
+    usage.machine_changed(db, row.id, usage.STOPPED)
     log.warning("machine is off", machine=row.instance_name, host=on.name)
     _record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: host {on.name} reports it no longer")
 
@@ -161,6 +162,7 @@ def _runs_unexpectedly(db: Connection, on: Row[Any], row: Row[Any], state: Machi
         return
     networks = db.execute(sa.select(nic.c.network_id).where(nic.c.machine_id == row.id, nic.c.removed.is_(None)))
     segments.join(db, networks.scalars().all(), on.id)
+    usage.machine_changed(db, row.id, usage.STARTED)
     log.warning("machine runs again", machine=row.instance_name, host=on.name)
     _record(db, row, "VM.START", "WARN", f"Virtual machine {row.name} runs: host {on.name} reports it")
 
@@ -214,7 +216,7 @@ def host_removed(db: Connection, on: Row[Any]) -> None:
     """Stop in the records what ran on a host that was removed by force."""
     for row in db.execute(_KNOWN.where(machine.c.host_id == on.id, machine.c.removed.is_(None))).all():
         starting.leave_host(db, row)
-        database.change(
+        if database.change(
             db,
             machine,
             row.id,
@@ -222,5 +224,6 @@ def host_removed(db: Connection, on: Row[Any]) -> None:
             state=model.STOPPED,
             power_state="PowerOff",
             updated=database.now(),
-        )
+        ):
+            usage.machine_changed(db, row.id, usage.STOPPED)
         _record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: its host {on.name} was removed")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import addressing, model, placement
+from pileus.compute import addressing, model, placement, usage
 from pileus.compute.tables import machine, service_offering
 from pileus.core import database
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity, InvalidParameter
@@ -248,6 +248,7 @@ def started(
         updated=moment,
     ):
         raise ConcurrentChange("the virtual machine changed its state meanwhile")
+    usage.machine_changed(db, machine_id, usage.STARTED)
 
 
 def release(db: Connection, machine_id: int, created: Sequence[Mapping[str, Any]] = ()) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import expunging, model, settings, starting
+from pileus.compute import expunging, model, settings, starting, usage
 from pileus.compute.tables import machine
 from pileus.compute.workflows import shown
 from pileus.core import database
@@ -107,6 +107,10 @@ def stopped(db: Connection, machine_id: int, state: str = model.STOPPED) -> None
         updated=database.now(),
     ):
         raise ConcurrentChange(f"virtual machine {row.name} changed its state meanwhile")
+    if row.state != model.STOPPED:
+        usage.machine_changed(db, machine_id, usage.STOPPED)
+    if state == model.DESTROYED:
+        usage.machine_changed(db, machine_id, usage.DESTROYED)
 
 
 @workflow("machine.reboot")
@@ -163,6 +167,8 @@ def mark(db: Connection, machine_id: int, volumes: list[int]) -> None:
         stopped(db, machine_id, model.DESTROYED)
     database.change(db, machine, machine_id, destroyed=row.destroyed or database.now())
     if volumes:
+        going = [each for each in usage.volumes_of(db, machine_id, READY) if each.id in volumes]
+        usage.volumes_changed(db, going, usage.VOLUME_DELETED)
         db.execute(
             sa.update(volume)
             .where(volume.c.id.in_(volumes), volume.c.machine_id == machine_id, volume.c.state == READY)

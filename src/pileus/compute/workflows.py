@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from pileus.compute import model, settings, starting, views
+from pileus.compute import model, settings, starting, usage, views
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.errors import InsufficientCapacity
@@ -51,9 +51,11 @@ def settle(job: Job, db: Connection, state: str) -> None:
     machine_id = int(job.arguments["machine"])
     starting.release(db, machine_id)
     expected = [model.STARTING, model.STOPPED] if state == model.ERROR else [model.STARTING]
-    database.change(
+    moved = database.change(
         db, machine, machine_id, expect={"state": expected}, state=state, power_state="PowerOff", updated=database.now()
     )
+    if moved and state == model.ERROR:
+        usage.machine_changed(db, machine_id, usage.DESTROYED)  # nobody is billed for what never came up
 
 
 @workflow("machine.deploy", on_failure=_deploy_failed)

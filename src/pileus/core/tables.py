@@ -56,3 +56,24 @@ sa.Index("ix_alert_type_last", alert.c.type, alert.c.last)
 sa.Index("ix_alert_mailed", alert.c.mailed, alert.c.id)
 sa.Index("ix_event_account_created", event.c.account_id, event.c.created)
 sa.Index("ix_event_created", event.c.created)
+
+usage_event = sa.Table(
+    "usage_event",
+    metadata,
+    identity(),
+    sa.Column("type", sa.String(32), nullable=False),  # VM.CREATE ...
+    sa.Column("account_id", type_id, nullable=False),
+    sa.Column("domain_id", type_id, nullable=False),
+    sa.Column("zone_id", type_id),
+    sa.Column("resource_id", type_id, nullable=False),
+    sa.Column("resource_uuid", sa.String(36), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("offering_id", type_id),
+    sa.Column("template_id", type_id),
+    sa.Column("size", sa.BigInteger),  # bytes
+    sa.Column("virtual_size", sa.BigInteger),
+    sa.Column("kind", sa.String(64)),
+    sa.Column("created", sa.Float, nullable=False),
+)
+sa.Index("ix_usage_event_resource", usage_event.c.resource_uuid, usage_event.c.id)
+sa.Index("ix_usage_event_created", usage_event.c.created)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, usage
 from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.jobs import Job, workflow
 from pileus.images import downloads, stores
@@ -36,6 +36,9 @@ def mark(db: Connection, of: Row[Any], zone: Row[Any] | None, *, forced: bool) -
             text = check(db, of.id, zone_id)
             if text:
                 raise InUse(f"template {of.name} is used by {text}; delete with forced=true to keep only these")
+    copies = db.execute(_chosen(sa.select(template_copy), of.id, zone_id).where(template_copy.c.state == "Ready"))
+    sizes = [(row.zone_id, "TEMPLATE.DELETE", row.physical_size, row.virtual_size) for row in copies]
+    usage.record_all(db, [downloads.use(of, *each) for each in sizes])
     changed = db.execute(_chosen(sa.update(template_copy), of.id, zone_id).values(state="Destroying")).rowcount
     if not changed:
         raise InvalidParameter(f"template {of.name} is not in the zone that parameter zoneid names")

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, usage
 from pileus.core.calls import Call
 from pileus.core.errors import ApiError, InvalidParameter, ResourceUnavailable
 from pileus.core.jobs import Job, submit, workflow
@@ -53,6 +53,7 @@ def begin(call: Call, of: Row[Any], zone: Row[Any], store: Row[Any]) -> int:
     )
     if pretended:
         database.change(call.db, template, of.id, size=_PRETENDED_SIZE)
+        usage.record(call.db, use(of, zone.id, "TEMPLATE.CREATE", _PRETENDED_SIZE, _PRETENDED_SIZE))
         return copy
     submit(
         call.db,
@@ -177,8 +178,26 @@ def _ready(db: Connection, copy: int, found: dict[str, Any]) -> dict[str, Any]:
     }
     if not database.change(db, template_copy, copy, expect={"state": "Creating"}, **changes):
         raise InvalidParameter("the template was deleted while it was downloaded")
+    usage.record(db, use(of, row.zone_id, "TEMPLATE.CREATE", found["size"], found["virtual"]))
     database.change(db, template, row.template_id, size=found["virtual"])
     return {"success": True}
+
+
+def use(of: Row[Any], zone_id: int | None, type_: str, size: int, virtual: int) -> usage.Change:
+    """Return that a template began or ended to be kept in a zone."""
+    return usage.Change(
+        type=type_,
+        account_id=of.account_id,
+        domain_id=of.domain_id,
+        zone_id=zone_id,
+        resource_id=of.id,
+        resource_uuid=of.uuid,
+        name=of.name,
+        template_id=of.id,
+        size=size,
+        virtual_size=virtual,
+        kind=of.format,
+    )
 
 
 def remove_file(file: Path) -> None:

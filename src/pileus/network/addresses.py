@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, usage
 from pileus.core.errors import InsufficientAddresses, InvalidParameter
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
@@ -58,6 +58,7 @@ def take(
             .returning(*public_address.c)
         ).one_or_none()
         if found is not None:
+            usage.record(db, _use(found, "NET.IPASSIGN"))
             return found
     if address is not None:
         raise InvalidParameter(f"parameter ipaddress: {address} is not a free public address of the zone")
@@ -86,6 +87,10 @@ def _ranges(db: Connection, zone_id: int, owner: Row[Any]) -> list[list[int]]:
 def give_back(db: Connection, address_ids: list[int]) -> None:
     """Free addresses; their rules and static NAT must be gone already."""
     if address_ids:
+        taken = sa.select(public_address).where(
+            public_address.c.id.in_(address_ids), public_address.c.account_id.is_not(None)
+        )
+        usage.record_all(db, [_use(row, "NET.IPRELEASE") for row in db.execute(taken.order_by(public_address.c.id))])
         db.execute(
             sa.update(public_address)
             .where(public_address.c.id.in_(address_ids))
@@ -102,6 +107,19 @@ def give_back(db: Connection, address_ids: list[int]) -> None:
                 display=True,
             )
         )
+
+
+def _use(row: Row[Any], type_: str) -> usage.Change:
+    return usage.Change(
+        type=type_,
+        account_id=row.account_id,
+        domain_id=row.domain_id,
+        zone_id=row.zone_id,
+        resource_id=row.id,
+        resource_uuid=row.uuid,
+        name=row.address,
+        kind="SourceNat" if row.is_source_nat else None,
+    )
 
 
 def of_network(db: Connection, network_id: int) -> list[Row[Any]]:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, usage
 from pileus.core.calls import Call
 from pileus.core.errors import ConcurrentChange, InsufficientAddresses, InvalidParameter
+from pileus.core.listing import related
 from pileus.network import networks, routers, rules, segments
 from pileus.network.tables import network, network_offering, nic, public_address
 from pileus.wire.machines import Nic
@@ -59,7 +60,24 @@ def allocate(
         is_default=is_default,
         created=database.now(),
     )
-    return database.one(db, nic, nic_id)
+    row = database.one(db, nic, nic_id)
+    usage.record(db, _use(row, network_row, "NETWORK.OFFERING.ASSIGN"))
+    return row
+
+
+def _use(row: Row[Any], of: Row[Any], type_: str) -> usage.Change:
+    """Return that a machine began or ended to use its network's offering."""
+    return usage.Change(
+        type=type_,
+        account_id=of.account_id,
+        domain_id=of.domain_id,
+        zone_id=of.zone_id,
+        resource_id=row.machine_id,
+        resource_uuid=row.uuid,
+        name=of.name,
+        offering_id=of.offering_id,
+        kind="default" if row.is_default else None,
+    )
 
 
 def _free_mac(db: Connection, text: str) -> str:
@@ -119,6 +137,8 @@ def release(db: Connection, machine_id: int) -> None:
         return
     ids = [row.id for row in found]
     db.execute(sa.update(nic).where(nic.c.id.in_(ids)).values(removed=database.now()))
+    networks_ = related(db, network, [row.network_id for row in found])
+    usage.record_all(db, [_use(row, networks_[row.network_id], "NETWORK.OFFERING.REMOVE") for row in found])
     rules.drop_for_nics(db, ids)
     for network_id in sorted({row.network_id for row in found}):
         routers.want(db, network_id)

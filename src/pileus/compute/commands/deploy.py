@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, limits, model, ordering, settings, starting, workflows
+from pileus.compute import access, limits, model, ordering, settings, starting, usage, workflows
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.calls import Call
@@ -245,6 +245,8 @@ class DeployVirtualMachine(Command):
             for number, disk in enumerate(disks)
         ]
         call.db.execute(sa.insert(volume), rows)
+        usage.machine_changed(call.db, machine_id, usage.CREATED)
+        usage.volumes_changed(call.db, usage.volumes_of(call.db, machine_id), usage.VOLUME_CREATED)
 
     def _plug(self, call: Call, machine_id: int, plugs: Sequence[ordering.NicOrder]) -> list[int]:
         """Make the NICs; return the networks that are not ready for machines yet."""

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, expunging, limits, model, ordering, settings, stopping, views, workflows
+from pileus.compute import access, expunging, limits, model, ordering, settings, stopping, usage, views, workflows
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine
 from pileus.core import database
@@ -179,6 +179,8 @@ class RecoverVirtualMachine(Command):
             updated=database.now(),
         ):
             raise ConcurrentChange(f"virtual machine {row.name} is being expunged")
+        usage.machine_changed(call.db, row.id, usage.CREATED)
+        usage.volumes_changed(call.db, usage.volumes_of(call.db, row.id, DESTROY), usage.VOLUME_CREATED)
         call.db.execute(
             sa.update(volume)
             .where(volume.c.machine_id == row.id, volume.c.state == DESTROY, volume.c.removed.is_(None))
