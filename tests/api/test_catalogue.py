@@ -168,3 +168,24 @@ def test_events_are_found_archived_and_deleted(cloud: Cloud) -> None:
     cloud.api("deleteEvents", type="ZONE.CREATE", startdate="2020-01-01")
     assert cloud.list("listEvents", type="ZONE.CREATE", archived=True) == []
     assert "needed" in refused(cloud, "deleteEvents").text
+
+
+def test_limits_of_hypervisors(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    (found,) = cloud.list("listHypervisorCapabilities", hypervisor="simulator")
+    assert "maxhostspercluster" not in found
+    changed = cloud.api(
+        "updateHypervisorCapabilities", id=found["id"], maxhostspercluster=1, maxdatavolumeslimit=1
+    )["hypervisorcapabilities"]  # fmt: skip
+    assert (changed["maxhostspercluster"], changed["maxdatavolumeslimit"]) == (1, 1)
+    at = {"zoneid": zone["zone"], "podid": zone["pod"], "clusterid": zone["cluster"]}
+    assert "1 hosts" in refused(cloud, "addHost", url="http://sim/z1/h9", hypervisor="Simulator", **at).text
+    small = cloud.list("listDiskOfferings", name="Small")[0]["id"]
+    network = isolated_network(cloud, zone, "n1")
+    disks = [{"diskofferingid": small}, {"diskofferingid": small}]
+    assert "1 data volumes" in refused(
+        cloud, "deployVirtualMachine", zoneid=zone["zone"], templateid=zone["template"],
+        serviceofferingid=zone["offering"], networkids=network, datadiskofferinglist=disks,
+    ).text  # fmt: skip
+    machine(cloud, zone, network, "m1", diskofferingid=small)
+    assert "0 or more" in refused(cloud, "updateHypervisorCapabilities", hypervisor="KVM", maxdatavolumeslimit=-1).text

@@ -31,6 +31,9 @@ def _path_of(domain_id: int) -> Any:
 
 def register() -> None:
     """Register the kinds."""
+    entities.register(
+        "HypervisorCapabilities", tables.hypervisor_limit, "hypervisor's capabilities", use=entities.admin_only
+    )
     entities.register("Zone", tables.zone, "zone", use=may_use_zone, manage=entities.admin_only)
     for kind, table, label in (
         ("PhysicalNetwork", tables.physical_network, "physical network"),

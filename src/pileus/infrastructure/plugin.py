@@ -19,6 +19,7 @@ _MODULES = (
     "commands.hosts",
     "commands.host_states",
     "commands.hypervisors",
+    "commands.hypervisor_limits",
     "commands.dedications",
     "commands.simulator",
     "commands.regions",
@@ -37,7 +38,8 @@ def load() -> None:
 
 
 def seed(db: Connection) -> None:
-    """Write the region that a new cloud is."""
-    from pileus.infrastructure import regions
+    """Write the region that a new cloud is, and the limits of its hypervisors."""
+    from pileus.infrastructure import hypervisor_limits, regions
 
     regions.seed(db)
+    hypervisor_limits.seed(db)

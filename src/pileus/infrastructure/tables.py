@@ -146,7 +146,7 @@ host = sa.Table(
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("hypervisor", sa.String(32), nullable=False),
     sa.Column("hypervisor_version", sa.String(64)),
-    sa.Column("url", sa.String(255), nullable=False),  # as given to addHost
+    sa.Column("url", sa.String(255), nullable=False, index=True),  # as given to addHost
     sa.Column("address", sa.String(64), nullable=False),  # of the agent; "" for simulated hosts
     sa.Column("port", sa.Integer, nullable=False, server_default="0"),
     sa.Column("tunnel_address", sa.String(64), nullable=False, server_default=""),
@@ -215,4 +215,14 @@ region = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # chosen by whoever adds it
     sa.Column("name", sa.String(255), nullable=False, unique=True),
     sa.Column("endpoint", sa.String(255), nullable=False),
+)
+
+hypervisor_limit = sa.Table(
+    "hypervisor_limit",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("hypervisor", sa.String(32), nullable=False, unique=True),
+    sa.Column("data_volumes", sa.Integer),  # of a machine; null = as many as this server can attach
+    sa.Column("hosts_per_cluster", sa.Integer),  # null = any number
 )

@@ -18,6 +18,7 @@ from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries, Ref
 from pileus.core.secrets import random_password
 from pileus.identity import store as identity
+from pileus.infrastructure import hypervisor_limits
 from pileus.network import nics as network_nics
 from pileus.storage.tables import volume
 from pileus.storage.volumes import ALLOCATED, DATA, ROOT
@@ -82,6 +83,7 @@ class DeployVirtualMachine(Command):
         self._rules(call, template)
         size, details = model.size(self.serviceofferingid, self.details)
         disks = ordering.data_disks(call, self.diskofferingid, self.size, self.datadiskofferinglist)
+        hypervisor_limits.check_data_volumes(call.db, template.hypervisor, len(disks))
         root = ordering.root_size(call, template, self.serviceofferingid, self.rootdisksize)
         plugs = ordering.nics(
             call,

@@ -14,7 +14,7 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import dedication, host_views, hosts, model, reconnecting, usage
+from pileus.infrastructure import dedication, host_views, hosts, hypervisor_limits, model, reconnecting, usage
 from pileus.infrastructure.tables import cluster, host
 
 _NOT_THERE = frozenset({"machine.last_host_id", "dedication"})  # where a machine ran once binds nothing
@@ -53,6 +53,7 @@ class AddHost(Command):
         if self.podid.zone_id != self.zoneid.id:
             raise InvalidParameter(f"parameter podid: pod {self.podid.name} is not in zone {self.zoneid.name}")
         place = self._cluster(call)
+        hypervisor_limits.check_hosts(call.db, place)
         if self.hypervisor == model.SIMULATOR:
             taken = sa.select(host.c.name).where(host.c.url == self.url, host.c.removed.is_(None))
             name = call.db.execute(taken).scalar()
