@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import model, settings
+from pileus.compute import model
 from pileus.compute.tables import machine
-from pileus.core import entities
+from pileus.core import entities, sizes
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries
@@ -56,8 +56,8 @@ def ready_template(db: Connection, template: Row[Any], zone: Row[Any]) -> None:
 def root_size(call: Call, template: Row[Any], offering: Row[Any], asked: int | None) -> int:
     """Return the bytes of the root disk: as asked for (GiB), else the offering's, else the template's."""
     if asked is not None:
-        if not 0 < asked <= call.services.settings.get(settings.MOST_VOLUME):
-            most = call.services.settings.get(settings.MOST_VOLUME)
+        if not 0 < asked <= call.services.settings.get(sizes.LARGEST_VOLUME):
+            most = call.services.settings.get(sizes.LARGEST_VOLUME)
             raise InvalidParameter(f"parameter rootdisksize must be between 1 and {most} GiB, not {asked}")
         wanted, source = asked * GIB, "parameter rootdisksize"
     elif offering.root_disk_size:
@@ -117,8 +117,8 @@ def disk_size(call: Call, offering: Row[Any], asked: int | None) -> int:
         return int(offering.size)
     if asked is None:
         raise InvalidParameter(f"disk offering {offering.name} is of custom size: parameter size (GiB) is missing")
-    least = call.services.settings.get(settings.DISK_LEAST)
-    most = call.services.settings.get(settings.DISK_MOST)
+    least = call.services.settings.get(sizes.SMALLEST_DISK)
+    most = call.services.settings.get(sizes.LARGEST_DISK)
     if not least <= asked <= most:
         raise InvalidParameter(f"parameter size must be between {least} and {most} GiB, not {asked}")
     return asked * GIB

@@ -20,6 +20,3 @@ USER_EXPUNGE = declare("allow.user.expunge.recover.vm", bool, False, "users may 
 DEPLOY_TRIES = declare(
     "vm.deploy.tries", int, 5, "hosts that are tried for a machine before it fails", minimum=1, maximum=20
 )
-DISK_LEAST = declare("custom.diskoffering.size.min", int, 1, "GiB that a disk of custom size has at least", minimum=1)
-DISK_MOST = declare("custom.diskoffering.size.max", int, 1024, "GiB that a disk of custom size has at most", minimum=1)
-MOST_VOLUME = declare("storage.max.volume.size", int, 2000, "GiB that any volume has at most", minimum=1)

@@ -53,6 +53,8 @@ def declare(
 
     ``scopes``: global and those in which it is looked up: zone cluster pool domain account imagestore.
     """
+    if name in _declared:
+        raise ValueError(f"setting {name} is declared already: what several parts read is declared in one place")
     made: Setting[T] = Setting(
         name=name,
         type=type_,

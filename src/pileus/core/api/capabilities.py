@@ -8,9 +8,8 @@ from pileus.core import settings
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.rendering import API_VERSION
+from pileus.core.sizes import LARGEST_DISK, SMALLEST_DISK
 
-SMALLEST_DISK = settings.declare("custom.diskoffering.size.min", int, 1, "Smallest size of a custom disk in GiB")
-LARGEST_DISK = settings.declare("custom.diskoffering.size.max", int, 1024, "Largest size of a custom disk in GiB")
 PAGE = settings.declare("default.ui.page.size", int, 20, "Rows of a page that the web interface shows")
 
 

@@ -14,12 +14,10 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, RefOrAll
-from pileus.core.settings import declare
+from pileus.core.sizes import LARGEST_VOLUME
 from pileus.infrastructure import model, restricted
 from pileus.storage.tables import disk_offering
 from pileus.storage.views_offerings import GIB, disk_offerings
-
-MAXIMUM_SIZE = declare("storage.max.volume.size", int, 2000, "largest volume, in GiB", minimum=1)
 
 
 @command("createDiskOffering", event="DISK.OFFERING.CREATE")
@@ -55,7 +53,7 @@ class CreateDiskOffering(Command):
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the offering."""
-        largest = call.services.settings.get(MAXIMUM_SIZE)
+        largest = call.services.settings.get(LARGEST_VOLUME)
         if not self.customized and not 1 <= (self.disksize or 0) <= largest:
             raise InvalidParameter(f"parameter disksize must be between 1 and {largest} (GiB)")
         uuid = database.new_uuid()
@@ -98,7 +96,11 @@ class ListDiskOfferings(ListCommand):
     def query(self, call: Call) -> Query:
         """Return the offerings that match."""
         columns = disk_offering.c
-        query = Query(disk_offering, columns.sort_key, columns.id).equals(columns.id, self.id).equals(columns.encrypt, self.encrypt)
+        query = (
+            Query(disk_offering, columns.sort_key, columns.id)
+            .equals(columns.id, self.id)
+            .equals(columns.encrypt, self.encrypt)
+        )
         query.same(columns.name, self.name).same(columns.storage_type, self.storagetype)
         if self.state.lower() != "all":
             query.same(columns.state, self.state)
