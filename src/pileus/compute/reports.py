@@ -16,7 +16,7 @@ from sqlalchemy.engine import Row
 
 from pileus.compute import expunging, model, placement, starting, usage
 from pileus.compute.tables import machine
-from pileus.core import database, events
+from pileus.core import alerts, database, events
 from pileus.core.database import insert, new_uuid
 from pileus.core.tables import event
 from pileus.network import nics, segments
@@ -185,6 +185,7 @@ def _alert(db: Connection, uuid: str, on: Row[Any], text: str) -> None:
     if told is not None:
         return
     log.warning("a host runs a machine that it should not", machine=uuid, host=on.name, why=text)
+    alerts.record(db, "ALERT.USERVM", text, zone_id=on.zone_id, pod_id=on.pod_id, cluster_id=on.cluster_id)
     _write(db, "ALERT.MACHINE", "ERROR", text, uuid=uuid, account_id=events.SYSTEM, domain_id=events.SYSTEM)
 
 

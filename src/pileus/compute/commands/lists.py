@@ -21,7 +21,7 @@ from pileus.storage.tables import volume
 _PRESENT = "present"
 
 
-@command("listVirtualMachines", ignored=("showicon", "accumulate"))
+@command("listVirtualMachines", ignored=("accumulate",))
 class ListVirtualMachines(OwnedListCommand):
     """List machines."""
 

@@ -117,7 +117,7 @@ class CreateAccount(Command):
         ).one()
 
 
-@command("listAccounts", ignored=["showicon"])
+@command("listAccounts")
 class ListAccounts(ListCommand):
     """List the accounts that the caller may see."""
 

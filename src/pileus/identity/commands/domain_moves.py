@@ -98,7 +98,7 @@ class MoveDomain(Command):
         return _shown(call, row.id)
 
 
-@command("listDomainChildren", ignored=["showicon", "listall"])
+@command("listDomainChildren", ignored=["listall"])
 class ListDomainChildren(ListCommand):
     """List the domains right below one (by default the caller's), with isrecursive all below it."""
 

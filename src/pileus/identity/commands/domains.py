@@ -66,7 +66,7 @@ class CreateDomain(Command):
         return views.domains(call.db, [row], admin=call.caller.admin)[0]
 
 
-@command("listDomains", ignored=["showicon"])
+@command("listDomains")
 class ListDomains(ListCommand):
     """List the domains that the caller may see."""
 

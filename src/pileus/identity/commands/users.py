@@ -99,7 +99,7 @@ class CreateUser(Command):
         return views.users(call.db, [row], admin=call.caller.admin)[0]
 
 
-@command("listUsers", ignored=["showicon"])
+@command("listUsers")
 class ListUsers(OwnedListCommand):
     """List the users that the caller may see."""
 

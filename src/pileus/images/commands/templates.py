@@ -209,7 +209,7 @@ FILTERS: dict[str, _Filter] = {
 _READY_ONLY = ("selfexecutable", "sharedexecutable", "executable")
 
 
-@command("listTemplates", ignored=("showicon", "showunique", "details"))
+@command("listTemplates", ignored=("showunique", "details"))
 class ListTemplates(ListCommand):
     """List templates: an object for each zone that a template is in."""
 

@@ -175,7 +175,7 @@ class UpdateZone(ZoneAddresses):
         return self.dnssearchorder[0] if self.dnssearchorder else self.domain
 
 
-@command("listZones", ignored=("showicon",))
+@command("listZones")
 class ListZones(ListCommand):
     """List zones; everybody but root admins sees those that are enabled and open to the own domain."""
 

@@ -123,7 +123,7 @@ class CreateNetwork(Command):
             return views.networks(db, [database.one(db, network, self._network)], admin=self._admin)[0]
 
 
-@command("listNetworks", ignored=("showicon",))
+@command("listNetworks")
 class ListNetworks(OwnedListCommand):
     """List networks."""
 

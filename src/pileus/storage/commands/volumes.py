@@ -19,7 +19,7 @@ from pileus.storage.tables import storage_pool, volume
 from pileus.storage.volumes import DATA, ROOT
 
 
-@command("listVolumes", ignored=("showicon",))
+@command("listVolumes")
 class ListVolumes(OwnedListCommand):
     """List volumes."""
 
