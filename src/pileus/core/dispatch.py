@@ -59,6 +59,7 @@ def execute(
     if spec.name not in permissions.allowed(services, caller):
         raise RoleMayNotCall(f"the role of {caller.account} may not call {spec.name}")
     if spec.wire.is_async:
+        refuse_when_draining(services)
         check_custom_job_id(raw)
     instance = commands.build(spec, raw)
     # Attributes are replaced by rows when they are resolved: keep the text for another try.
@@ -78,6 +79,15 @@ def execute(
             for field, value in parameters.items():
                 setattr(instance, field, value)
     raise AssertionError("unreachable")
+
+
+def refuse_when_draining(services: Services) -> None:
+    """Refuse what would start a job on a server that was told to finish: others, or this one later, take it."""
+    engine = services.engine
+    if engine is not None and engine.membership.state:
+        raise ServiceUnavailable(
+            f"this management server is {engine.membership.state}: it takes no new jobs; ask another one, or try later"
+        )
 
 
 def check_custom_job_id(raw: dict[str, str]) -> None:

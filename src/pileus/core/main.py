@@ -12,6 +12,7 @@ import secrets
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,7 @@ class _Server:
                 stack.push_async_callback(agents.close)
             channel = HostChannel(services.database, agents=agents, simulator=self._simulator(services, stack))
             engine = assembly.make_engine(services, channel, loop=loop, address=f"{options.listen}:{options.port}")
+            engine.on_shutdown(partial(loop.call_soon_threadsafe, stop.set))
             self._listen(services)
             await asyncio.to_thread(engine.start)
             settle_collector()

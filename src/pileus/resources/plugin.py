@@ -11,6 +11,7 @@ _MODULES = (
     "commands.details",
     "commands.capacity",
     "commands.servers",
+    "commands.service",
     "commands.overview",
     "commands.metrics",
     "sweeping",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from pileus.core.database import now
 from pileus.core.jobs import convergence, registry, retention, schedule, sql
 from pileus.core.jobs.courier import Courier
-from pileus.core.jobs.membership import Membership
+from pileus.core.jobs.membership import SHUTTING_DOWN, Membership, pending
 from pileus.core.jobs.pool import Pool
 from pileus.core.jobs.registry import Periodic
 from pileus.core.jobs.runtime import Runtime, transient
@@ -36,6 +36,7 @@ class Clock:
         self._own = [Periodic("jobs.retention", 3600, lambda _: _sweep(runtime, keep))]
         self._next_beat = 0.0
         self._due: float | None = None
+        self.on_shutdown: Callable[[], object] | None = None
 
     def start(self) -> None:
         """Enter the list of servers, free what a former self held, and start the thread."""
@@ -94,6 +95,22 @@ class Clock:
 
         self._runtime.transact(work)
         self._courier.share(len(self._membership.live))
+        self._runtime.draining = bool(self._membership.state and self._membership.others)
+        if self._membership.state == SHUTTING_DOWN and not self._pending():
+            self._shut_down()
+
+    def _pending(self) -> bool:
+        """Tell whether jobs still need this server: its own, and all of them when there is no other."""
+        with self._runtime.database.read() as db:
+            return pending(db, self._runtime.owner, alone=not self._membership.others) > 0
+
+    def _shut_down(self) -> None:
+        """End the process, as the server was told and nothing needs it any more."""
+        if self.on_shutdown is None:
+            return
+        log.info("the server was told to shut down and has finished its jobs")
+        ended, self.on_shutdown = self.on_shutdown, None
+        ended()
 
     def _give_back(self) -> None:
         """Free jobs whose run ended by a fault."""

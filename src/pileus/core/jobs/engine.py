@@ -75,6 +75,10 @@ class Engine:
         """Return how many operations of jobs are in flight."""
         return self._courier.in_flight
 
+    def on_shutdown(self, function: Callable[[], object]) -> None:
+        """Register what ends the process once the server was told to shut down and has finished its jobs."""
+        self._clock.on_shutdown = function
+
     def start(self) -> None:
         """Begin to run jobs."""
         wakeups.attach(self.database.engine, self._signals)

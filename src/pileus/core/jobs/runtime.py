@@ -83,6 +83,7 @@ class Runtime:
     courier: Dispatch = field(init=False)
     ready: deque[Claimed] = field(default_factory=deque[Claimed])
     dropped: deque[tuple[int, int]] = field(default_factory=deque[tuple[int, int]])  # job, attempt: to be given back
+    draining: bool = False  # take no more jobs: other servers do
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def reach(self, point: str) -> None:

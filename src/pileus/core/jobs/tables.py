@@ -195,4 +195,5 @@ server = sa.Table(
     sa.Column("address", sa.String(255), nullable=False, server_default=""),
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("heartbeat", sa.Float, nullable=False),
+    sa.Column("state", sa.String(32)),  # null: Up; else what it was told: membership.DRAINING
 )

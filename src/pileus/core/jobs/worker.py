@@ -75,6 +75,8 @@ class Workers:
     def _claim(self) -> list[Claimed]:
         """Claim some ready jobs in one transaction, with the steps of those that have run before."""
         runtime = self._runtime
+        if runtime.draining:
+            return []
         with runtime.database.read() as db:
             if sql.any_ready(db).one_or_none() is None:
                 runtime.signals.busy = False

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Row
 from pileus.core import database, jobs
 from pileus.core.calls import Call
 from pileus.core.commands import command
+from pileus.core.jobs import membership
 from pileus.core.jobs.tables import ACTIVE, job, server
 from pileus.core.listing import ListCommand, Query
 from pileus.core.rendering import date
@@ -27,6 +28,11 @@ ALIVE_SECONDS = 30.0
 """Seconds without a heartbeat after which a server counts as down."""
 
 UP, DOWN = "Up", "Down"
+_FINISHED = {
+    membership.PREPARING_MAINTENANCE: membership.MAINTENANCE,
+    membership.PREPARING_SHUTDOWN: "ReadyToShutDown",
+}
+"""What a server becomes once it has finished its jobs."""
 
 
 def version() -> str:
@@ -45,7 +51,9 @@ class Facts:
         self.servers: Sequence[Row[Any]] = db.execute(sa.select(server).order_by(server.c.name)).all()
         self.live = sorted(row.uuid for row in self.servers if row.heartbeat > moment - ALIVE_SECONDS)
         pending = sa.select(job.c.owner, sa.func.count().label("count")).where(job.c.state.in_(ACTIVE))
-        self.pending = {row.owner: row.count for row in db.execute(pending.group_by(job.c.owner))}
+        self.pending: dict[str | None, int] = {
+            owner: count for owner, count in db.execute(pending.group_by(job.c.owner)).tuples()
+        }
         self.agents: dict[str, list[str]] = {}
         for row in db.execute(sa.select(host.c.id, host.c.uuid).where(host.c.removed.is_(None), host.c.state == "Up")):
             self.agents.setdefault(jobs.owner_of(row.id, self.live) or "", []).append(row.uuid)
@@ -57,7 +65,7 @@ class Facts:
         return {
             "id": row.name,
             "name": row.name,
-            "state": UP if row.uuid in self.live else DOWN,
+            "state": self.state(row),
             "version": version(),
             "ipaddress": address,
             "serviceip": address,
@@ -67,6 +75,19 @@ class Facts:
             "pendingjobscount": self.pending.get(row.uuid, 0),
             "peers": [self._peer(other) for other in self.servers if other.uuid != row.uuid] if peers else None,
         }
+
+    def state(self, row: Row[Any]) -> str:
+        """Return a server's state: what it was told to be, and how far it has come."""
+        if row.uuid not in self.live:
+            return DOWN
+        if row.state in membership.DRAINING and not self.unfinished(row):
+            return _FINISHED.get(row.state, row.state)
+        return row.state or UP
+
+    def unfinished(self, row: Row[Any]) -> int:
+        """Return how many jobs keep a server from being ready: its own, and all when no other one takes jobs."""
+        others = [each for each in self.servers if each.uuid in self.live and each.state is None]
+        return self.pending.get(row.uuid, 0) if others else sum(self.pending.values())
 
     def _peer(self, row: Row[Any]) -> dict[str, Any]:
         address, _, port = row.address.rpartition(":")
