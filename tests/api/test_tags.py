@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -196,3 +197,29 @@ def test_lists_cost_the_same_with_and_without_tags(cloud: Cloud) -> None:
         cloud.api("uploadResourceIcon", resourcetype="Domain", resourceids=id_, base64image=PICTURE)
         cloud.api("addAnnotation", entitytype="DOMAIN", entityid=id_, annotation="x")
     assert abs(statements(showicon=True) - few) <= 2  # background work of the server may fall in between
+
+
+def test_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        zone = simulated_zone(cloud, hosts=1)
+        cloud.job("createTags", resourcetype="Zone", resourceids=zone["zone"], tags=tag("a", "b"))
+        cloud.api("addAnnotation", entitytype="ZONE", entityid=zone["zone"], annotation="x")
+        cloud.job("addResourceDetail", resourcetype="Zone", resourceid=zone["zone"], details={"k": "v"})
+        (shown,) = cloud.list("listZones", tags=tag("a", "b"), showicon=True)
+        assert (shown["tags"][0]["key"], shown["hasannotations"]) == ("a", True)
+        assert len(cloud.list("listTags")) == len(cloud.list("listAnnotations")) == 1
+        assert cloud.list("listResourceDetails", resourcetype="Zone", listall=True)[0]["value"] == "v"
+        assert {"MEMORY", "STORAGE", "VLAN"} <= {each["name"] for each in cloud.list("listCapacity")}
+        assert cloud.api("listDbMetrics")["dbMetrics"]["connections"] >= 1
+        assert cloud.api("listInfrastructure")["infrastructure"]["hosts"] == 1
+        assert cloud.list("listManagementServersMetrics")[0]["agentcount"] == 1
+        cloud.api("updateConfiguration", name="expunge.delay", value="5")
+        assert cloud.list("listConfigurations", name="expunge.delay")[0]["value"] == "5"
+        cloud.job("generateAlert", type=1, name="x", description="y")
+        assert len(cloud.list("listAlerts")) == 1
+        assert cloud.list("listEvents", duration=1, entrytime=5) == []
+        assert cloud.list("listOsCategories", zoneid=zone["zone"], isiso=False)
+        cloud.api("deleteAlerts", type="1")
+        cloud.api("archiveEvents", startdate="2020-01-01")
+        sweeping.sweep(cloud.services)
+        assert len(cloud.list("listTags")) == 1

@@ -78,7 +78,7 @@ def hosts(db: Connection, network_id: int) -> list[GuestHost]:
 
 def _host(db: Connection, row: Row[Any], domain: str, public: str) -> GuestHost:
     keys = "\n".join(row.public_keys)
-    facts = {
+    facts: dict[str, str] = {
         **(row.user_data_details or {}),
         "service-offering": row.offering,
         "availability-zone": row.zone,

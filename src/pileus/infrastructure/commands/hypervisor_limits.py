@@ -82,7 +82,10 @@ class UpdateHypervisorCapabilities(Command):
         if row is None:
             named = sa.select(hypervisor_limit).where(hypervisor_limit.c.hypervisor == self.hypervisor)
             row = call.db.execute(named).one()
-        wanted = {"data_volumes": self.maxdatavolumeslimit, "hosts_per_cluster": self.maxhostspercluster}
+        wanted: dict[str, Any] = {
+            "data_volumes": self.maxdatavolumeslimit,
+            "hosts_per_cluster": self.maxhostspercluster,
+        }
         changes = {column: value for column, value in wanted.items() if value is not None}
         if changes:
             database.change(call.db, hypervisor_limit, row.id, **changes)
