@@ -12,7 +12,7 @@ from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
 from pileus.core.jobs import Job, JobFailed, workflow
 from pileus.identity import cleanup
-from pileus.identity.projects import model
+from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, session, user
 from pileus.identity.tables import account as account_table
 from pileus.identity.tables import user as user_table
@@ -41,7 +41,7 @@ def remove_account(db: Connection, account_id: int) -> None:
     left = cleanup.remains(db, account_id)
     if left:
         raise InUse(f"the account still owns {', '.join(left)}; delete these first")
-    model.account_gone(db, account_id)
+    changes.account_gone(db, account_id)
     moment = now()
     members = sa.select(user.c.id).where(user.c.account_id == account_id)
     db.execute(sa.delete(session).where(session.c.user_id.in_(members)))

@@ -17,7 +17,7 @@ from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
-from pileus.identity.projects import model
+from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, role
 
 _TYPES = {number: name for name, number in ACCOUNT_TYPES.items()}
@@ -129,11 +129,14 @@ class ListAccounts(ListCommand):
     isrecursive: bool = False
     listall: bool = False
     details: list[str] = []
+    apikeyaccess: str | None = None
 
     def query(self, call: Call) -> Query:
         """Without listall, domainid and id: the caller's own account only."""
         query = Query(account).same(account.c.name, self.name).same(account.c.state, self.state)
         query.contains(self.keyword, account.c.name)
+        if self.apikeyaccess is not None:
+            query.where(account.c.api_key_access.is_(views.access_of(self.apikeyaccess)))
         if self.accounttype is not None:
             query.equals(account.c.role_type, _TYPES.get(self.accounttype, "none"))
         query.where(account.c.id != store.SYSTEM_ACCOUNT, account.c.role_type != store.PROJECT)
@@ -175,7 +178,7 @@ class DeleteAccount(Command):
             raise PermissionDenied(f"the account {self.id.name} belongs to the cloud itself and cannot be deleted")
         if self.id.id == call.caller.account_id:
             raise PermissionDenied("nobody may delete the own account")
-        ruled = model.ruled_by(call.db, self.id.id)
+        ruled = changes.ruled_by(call.db, self.id.id)
         if ruled:
             raise InUse(
                 f"account {self.id.name} is the only admin of project {ruled[0]}; hand it over or delete it first"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import Call
 from pileus.core.database import insert, new_uuid, now
 from pileus.core.errors import InvalidParameter
-from pileus.identity.projects import model, settings
+from pileus.identity.projects import changes, settings
 from pileus.identity.projects.tables import project_invitation
 
 PENDING, COMPLETED, DECLINED, EXPIRED = "Pending", "Completed", "Declined", "Expired"
@@ -53,12 +53,12 @@ def expire(call: Call, project_id: int) -> None:
 
 def invite(call: Call, of: Row[Any], new: New) -> int:
     """Write an invitation; refused where there is one already, or the membership itself."""
-    model.lock(call.db, of)
+    changes.lock(call.db, of)
     expire(call, of.id)
     columns = project_invitation.c
     same = [columns.project_id == of.id, columns.state == PENDING]
     if new.account_id is not None:
-        if model.find_member(call.db, of.id, new.account_id, new.user_id) is not None:
+        if changes.find_member(call.db, of.id, new.account_id, new.user_id) is not None:
             raise InvalidParameter(f"project {of.name} has this member already")
         same.append(columns.account_id == new.account_id)
         same.append(columns.user_id.is_(None) if new.user_id is None else columns.user_id == new.user_id)

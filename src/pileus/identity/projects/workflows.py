@@ -17,7 +17,7 @@ from pileus.core.errors import InUse
 from pileus.core.jobs import Job, JobFailed, workflow
 from pileus.core.services import Services
 from pileus.identity import cleanup
-from pileus.identity.projects import model, settings, views
+from pileus.identity.projects import changes, settings, views
 from pileus.identity.projects.tables import project, project_invitation
 from pileus.identity.workflows import remove_account
 
@@ -45,7 +45,7 @@ def done(job: Job, project: int) -> None:
 
 
 def _resumed(job: Job, db: Connection, _error: JobFailed) -> None:
-    change(db, project, job.arguments["project"], expect={"state": model.SUSPENDED}, state=model.ACTIVE)
+    change(db, project, job.arguments["project"], expect={"state": changes.SUSPENDED}, state=changes.ACTIVE)
 
 
 @workflow("project.suspend", on_failure=_resumed)
@@ -56,7 +56,7 @@ def suspend(job: Job, project: int, account: int) -> None:
 
 
 def _kept(job: Job, db: Connection, _error: JobFailed) -> None:
-    change(db, project, job.arguments["project"], expect={"state": model.DISABLED}, state=job.arguments["before"])
+    change(db, project, job.arguments["project"], expect={"state": changes.DISABLED}, state=job.arguments["before"])
 
 
 @workflow("project.delete", on_failure=_kept)

@@ -18,7 +18,7 @@ from pileus.core.jobs import Submission
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import store
-from pileus.identity.projects import inviting, model, workflows
+from pileus.identity.projects import changes, inviting, workflows
 from pileus.identity.projects import views as project_views
 from pileus.identity.projects.commands.projects import end
 from pileus.identity.projects.tables import project, project_invitation
@@ -123,8 +123,8 @@ class UpdateProjectInvitation(Command):
         ):
             raise ConcurrentChange("the invitation was answered meanwhile")
         if self.accept:
-            model.must_be_active(of)
-            model.add_member(
+            changes.must_be_active(of)
+            changes.add_member(
                 call.db, of, account_id, user_id, role=invitation.role, project_role_id=invitation.project_role_id
             )
         call.describe(f"{'accepting' if self.accept else 'declining'} an invitation to project {of.name}")

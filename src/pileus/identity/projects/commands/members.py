@@ -14,7 +14,7 @@ from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.identity.projects import inviting, model, settings, views, workflows
+from pileus.identity.projects import changes, inviting, settings, views, workflows
 from pileus.identity.projects.commands.projects import end
 from pileus.identity.projects.tables import project_member
 from pileus.identity.tables import account, user
@@ -22,13 +22,13 @@ from pileus.identity.tables import account, user
 
 def _add(call: Call, of: Row[Any], new: inviting.New) -> Submission:
     """Add a member, or invite it where the cloud wants it to agree first."""
-    model.must_be_active(of)
+    changes.must_be_active(of)
     if not call.services.settings.get(settings.INVITE):
         if new.account_id is None:
             raise MissingParameter(
                 "parameter account is missing; with the setting project.invite.required members may be invited by mail"
             )
-        model.add_member(call.db, of, new.account_id, new.user_id, role=new.role, project_role_id=new.project_role_id)
+        changes.add_member(call.db, of, new.account_id, new.user_id, role=new.role, project_role_id=new.project_role_id)
         return end(call, of, workflows.done)
     invitation = inviting.invite(call, of, new)
     if new.email is not None:
@@ -48,21 +48,21 @@ class AddAccountToProject(Command):
 
     def check(self) -> None:
         """Check the role and the address."""
-        self.role = model.role_of(self.roletype)
+        self.role = changes.role_of(self.roletype)
         inviting.check_email(self.email)
         if not self.account and not self.email:
             raise MissingParameter("parameter account or email is needed")
 
     def run(self, call: Call) -> Submission:
         of = self.projectid
-        account_id = model.account_named(call.db, of, self.account).id if self.account else None
+        account_id = changes.account_named(call.db, of, self.account).id if self.account else None
         call.describe(f"adding {self.account or self.email} to project {of.name}")
         new = inviting.New(
             account_id=account_id,
             user_id=None,
             email=self.email or None,
             role=self.role,
-            project_role_id=model.check_project_role(of, self.projectroleid),
+            project_role_id=changes.check_project_role(of, self.projectroleid),
         )
         return _add(call, of, new)
 
@@ -79,19 +79,19 @@ class AddUserToProject(Command):
 
     def check(self) -> None:
         """Check the role and the address."""
-        self.role = model.role_of(self.roletype)
+        self.role = changes.role_of(self.roletype)
         inviting.check_email(self.email)
 
     def run(self, call: Call) -> Submission:
         of = self.projectid
-        member = model.user_named(call.db, of, self.username)
+        member = changes.user_named(call.db, of, self.username)
         call.describe(f"adding user {self.username} to project {of.name}")
         new = inviting.New(
             account_id=member.account_id,
             user_id=member.id,
             email=self.email or None,
             role=self.role,
-            project_role_id=model.check_project_role(of, self.projectroleid),
+            project_role_id=changes.check_project_role(of, self.projectroleid),
         )
         return _add(call, of, new)
 
@@ -105,10 +105,10 @@ class DeleteAccountFromProject(Command):
 
     def run(self, call: Call) -> Submission:
         of = self.projectid
-        member = model.find_member(call.db, of.id, model.account_named(call.db, of, self.account).id, None)
+        member = changes.find_member(call.db, of.id, changes.account_named(call.db, of, self.account).id, None)
         if member is None:
             raise InvalidParameter(f"parameter account: {self.account[:64]} is no member of the project")
-        model.remove_member(call.db, of, member)
+        changes.remove_member(call.db, of, member)
         call.describe(f"removing account {self.account} from project {of.name}")
         return end(call, of, workflows.done)
 
@@ -122,7 +122,7 @@ class DeleteUserFromProject(Command):
 
     def run(self, call: Call) -> Submission:
         of = self.projectid
-        model.remove_member(call.db, of, model.member_user(call.db, of, self.userid))
+        changes.remove_member(call.db, of, changes.member_user(call.db, of, self.userid))
         call.describe(f"removing a user from project {of.name}")
         return end(call, of, workflows.done)
 

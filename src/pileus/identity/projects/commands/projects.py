@@ -17,7 +17,7 @@ from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import cleanup, store
-from pileus.identity.projects import limits, model, settings, views, workflows
+from pileus.identity.projects import changes, limits, settings, views, workflows
 from pileus.identity.projects.members import ADMIN, REGULAR
 from pileus.identity.projects.tables import project, project_member
 from pileus.identity.tables import account, domain, role, user
@@ -26,7 +26,7 @@ from pileus.identity.views import with_limits
 
 def end(call: Call, row: Row[Any], workflow: Any = workflows.show, **more: Any) -> Submission:
     """Submit the job that ends a command on a project."""
-    model.known(call)
+    changes.known(call)
     return call.submit(
         workflow, key=workflows.key(row.id), instance=("Project", row.uuid), owner=row, project=row.id, **more
     )
@@ -78,7 +78,7 @@ class CreateProject(Command):
             created=moment,
         )
         row = one(call.db, project, made)
-        model.add_member(
+        changes.add_member(
             call.db,
             row,
             owner.id,
@@ -191,7 +191,7 @@ class UpdateProject(Command):
     def check(self) -> None:
         """Check the role."""
         if self.roletype is not None:
-            self.roletype = model.role_of(self.roletype)
+            self.roletype = changes.role_of(self.roletype)
         if self.account is not None and self.userid is not None:
             raise InvalidParameter("parameters account and userid exclude each other")
 
@@ -205,18 +205,18 @@ class UpdateProject(Command):
         if values and not change(call.db, project, self.id.id, expect={"removed": None}, **values):
             raise ConcurrentChange("the project was deleted meanwhile")
         if self.account is not None or self.userid is not None:
-            model.must_be_active(self.id)
-            model.lock(call.db, self.id)
+            changes.must_be_active(self.id)
+            changes.lock(call.db, self.id)
             self._member(call)
         call.describe(f"updating project {self.id.name}")
         return end(call, self.id)
 
     def _member(self, call: Call) -> None:
         if self.userid is not None:
-            found = model.member_user(call.db, self.id, self.userid)
+            found = changes.member_user(call.db, self.id, self.userid)
         else:
-            named = model.account_named(call.db, self.id, self.account or "")
-            found = model.find_member(call.db, self.id.id, named.id, None)
+            named = changes.account_named(call.db, self.id, self.account or "")
+            found = changes.find_member(call.db, self.id.id, named.id, None)
         if found is None:
             raise InvalidParameter("parameter account names no member of the project; add it to the project first")
         wanted = ADMIN if self.swapowner else (self.roletype or found.role)
@@ -229,7 +229,7 @@ class UpdateProject(Command):
                 .values(role=REGULAR)
             )
         change(call.db, project_member, found.id, role=wanted)
-        if not [member for member in model.members_of(call.db, self.id.id) if member.role == ADMIN]:
+        if not [member for member in changes.members_of(call.db, self.id.id) if member.role == ADMIN]:
             raise InvalidParameter("parameter roletype: the project would have no admin; make somebody else one first")
 
 
@@ -240,8 +240,8 @@ class ActivateProject(Command):
     id: Ref
 
     def run(self, call: Call) -> Submission:
-        if self.id.state != model.ACTIVE and not change(
-            call.db, project, self.id.id, expect={"state": model.SUSPENDED}, state=model.ACTIVE
+        if self.id.state != changes.ACTIVE and not change(
+            call.db, project, self.id.id, expect={"state": changes.SUSPENDED}, state=changes.ACTIVE
         ):
             raise ConcurrentChange(f"project {self.id.name} is {self.id.state.lower()} and cannot be activated")
         call.describe(f"activating project {self.id.name}")
@@ -255,8 +255,8 @@ class SuspendProject(Command):
     id: Ref
 
     def run(self, call: Call) -> Submission:
-        if self.id.state != model.SUSPENDED and not change(
-            call.db, project, self.id.id, expect={"state": model.ACTIVE}, state=model.SUSPENDED
+        if self.id.state != changes.SUSPENDED and not change(
+            call.db, project, self.id.id, expect={"state": changes.ACTIVE}, state=changes.SUSPENDED
         ):
             raise ConcurrentChange(f"project {self.id.name} is {self.id.state.lower()} and cannot be suspended")
         call.describe(f"suspending project {self.id.name}")
@@ -275,7 +275,7 @@ class DeleteProject(Command):
         if left:
             raise InUse(f"the project owns {', '.join(left)}; delete these first or pass cleanup=true")
         before = self.id.state
-        if not change(call.db, project, self.id.id, expect={"state": before, "removed": None}, state=model.DISABLED):
+        if not change(call.db, project, self.id.id, expect={"state": before, "removed": None}, state=changes.DISABLED):
             raise ConcurrentChange("the project changed meanwhile; try again")
         call.describe(f"deleting project {self.id.name}")
         return end(
@@ -283,6 +283,6 @@ class DeleteProject(Command):
             self.id,
             workflows.delete,
             account=self.id.account_id,
-            before=model.SUSPENDED if before == model.DISABLED else before,
+            before=changes.SUSPENDED if before == changes.DISABLED else before,
             cleanup_=self.cleanup,
         )

@@ -15,7 +15,7 @@ from pileus.core.errors import InUse, InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import roles
-from pileus.identity.projects import members, model, views
+from pileus.identity.projects import changes, members, views
 from pileus.identity.projects.tables import project_member, project_role, project_role_permission
 
 
@@ -23,7 +23,7 @@ def _of(call: Call, project: Row[Any], row: Row[Any], parameter: str) -> None:
     """Check that a part belongs to the project, and let changes of the project wait for each other."""
     if row.project_id != project.id:
         raise InvalidParameter(f"parameter {parameter} names a part of another project")
-    model.lock(call.db, project)
+    changes.lock(call.db, project)
 
 
 def _free_name(call: Call, project: Row[Any], name: str, *, but: int = 0) -> str:
