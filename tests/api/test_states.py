@@ -123,6 +123,9 @@ def test_api_keys_can_be_forbidden(cloud: Cloud):
     cloud.api("updateAccount", id=user.account["id"], apikeyaccess="Disabled")
     assert not keys_work(cloud, user)
     assert cloud.list("listAccounts", id=user.account["id"])[0]["apikeyaccess"] == "DISABLED"
+    assert [a["name"] for a in cloud.list("listAccounts", listall=True, apikeyaccess="disabled")] == ["user"]
+    assert user_id(user) in [u["id"] for u in cloud.list("listUsers", listall=True, apikeyaccess="inherit")]
+    assert refused(cloud, "listUsers", apikeyaccess="perhaps").code == 431
     cloud.api("updateUser", id=user_id(user), apikeyaccess="Enabled")
     assert keys_work(cloud, user)
     cloud.api("updateUser", id=user_id(user), apikeyaccess="Inherit")

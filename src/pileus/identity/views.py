@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import entities
 from pileus.core.calls import ACCOUNT_TYPES
+from pileus.core.errors import InvalidParameter
 from pileus.core.listing import grouped, related
 from pileus.core.rendering import date
 from pileus.identity.limits import reading
@@ -105,6 +106,14 @@ def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict
 def access(value: bool | None) -> str:
     """Return how parameter and field apikeyaccess are spelled."""
     return "INHERIT" if value is None else "ENABLED" if value else "DISABLED"
+
+
+def access_of(text: str) -> bool | None:
+    """Return what parameter apikeyaccess means."""
+    values = {"enabled": True, "disabled": False, "inherit": None}
+    if text.lower() not in values:
+        raise InvalidParameter("parameter apikeyaccess must be Enabled, Disabled or Inherit")
+    return values[text.lower()]
 
 
 def _zones(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, Row[Any]]:

@@ -14,7 +14,6 @@ from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParame
 from pileus.core.parameters import Ref
 from pileus.core.settings import declare
 from pileus.identity import callers, sessions, store, views, workflows
-from pileus.identity.commands.user_states import key_access
 from pileus.identity.tables import account
 
 TAGGED_OFFERINGS = declare(
@@ -78,7 +77,7 @@ class UpdateAccount(Command):
         if self.newname is not None and (not self.newname or self.newname.strip() != self.newname):
             raise InvalidParameter("parameter newname may not be empty, nor begin or end with a blank")
         if self.apikeyaccess is not None:
-            key_access(self.apikeyaccess)
+            views.access_of(self.apikeyaccess)
 
     def run(self, call: Call) -> dict[str, Any]:
         row = named(call, self.id, self.account, self.domainid)
@@ -93,7 +92,7 @@ class UpdateAccount(Command):
         if self.roleid is not None:
             values |= self._role(call, row, self.roleid)
         if self.apikeyaccess is not None:
-            values["api_key_access"] = key_access(self.apikeyaccess)
+            values["api_key_access"] = views.access_of(self.apikeyaccess)
         if values and not change(call.db, account, row.id, expect={"removed": None}, **values):
             raise ConcurrentChange(f"account {row.name} was deleted meanwhile")
         after_commit(call.db, lambda: callers.forget(call.services))

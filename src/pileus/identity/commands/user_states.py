@@ -17,15 +17,6 @@ from pileus.identity import callers, passwords, sessions, store, views, workflow
 from pileus.identity.commands.users import check_user
 from pileus.identity.tables import account, domain, user
 
-_ACCESS = {"enabled": True, "disabled": False, "inherit": None}
-
-
-def key_access(text: str) -> bool | None:
-    """Return what parameter apikeyaccess means."""
-    if text.lower() not in _ACCESS:
-        raise InvalidParameter("parameter apikeyaccess must be Enabled, Disabled or Inherit")
-    return _ACCESS[text.lower()]
-
 
 def changed(call: Call, row: Row[Any], text: str) -> None:
     """Describe what was done to a user, and let every server look the user up again."""
@@ -64,7 +55,7 @@ class UpdateUser(Command):
             if getattr(self, name) == "":
                 raise InvalidParameter(f"parameter {name} may not be empty")
         if self.apikeyaccess is not None:
-            key_access(self.apikeyaccess)
+            views.access_of(self.apikeyaccess)
 
     def prepare(self, services: Services) -> None:
         """Hash the new password, and compare the current one: both take long on purpose."""
@@ -119,7 +110,7 @@ class UpdateUser(Command):
                 "secret_key": call.services.secrets.encrypt(self.usersecretkey or ""),
             }
         if self.apikeyaccess is not None:
-            values["api_key_access"] = key_access(self.apikeyaccess)
+            values["api_key_access"] = views.access_of(self.apikeyaccess)
         return values
 
 

@@ -108,12 +108,15 @@ class ListUsers(OwnedListCommand):
     state: str | None = None
     accounttype: int | None = None
     usersource: str | None = None
+    apikeyaccess: str | None = None
 
     def query(self, call: Call) -> Query:
         """Without listall: the users of the caller's own account."""
         query = Query(user).same(user.c.username, self.username).same(user.c.state, self.state)
         query.contains(self.keyword, user.c.username, user.c.firstname, user.c.lastname, user.c.email)
         query.where(user.c.id != store.SYSTEM_USER)
+        if self.apikeyaccess is not None:
+            query.where(user.c.api_key_access.is_(views.access_of(self.apikeyaccess)))
         if self.usersource is not None and self.usersource.lower() != "native":
             query.where(sa.false())  # no other source is there yet
         if self.accounttype is not None:
