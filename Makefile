@@ -61,3 +61,4 @@ format:  ## Format the code
 
 docs: bootstrap  ## Write the generated reference into docs/reference
 	.venv/bin/python scripts/reference.py docs/reference
+	.venv/bin/python scripts/build-api-reference
