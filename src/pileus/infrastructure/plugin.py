@@ -22,6 +22,7 @@ _MODULES = (
     "commands.hypervisor_limits",
     "commands.dedications",
     "commands.simulator",
+    "commands.certificates",
     "commands.regions",
     "reconnecting",
     "workflows",
