@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
@@ -213,3 +215,23 @@ def test_users_create_projects_where_they_may(cloud: Cloud):
     assert refused(cloud, "createProject", user, name="apollo").code == 531
     cloud.job("createProject", cloud.domain_admin, name="apollo", **user.own)
     assert [p["name"] for p in cloud.list("listProjects", user)] == ["apollo"]
+
+
+@pytest.mark.postgres
+def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str):
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        name = cloud.other.account["name"]
+        made = cloud.job("createProject", cloud.user, name="apollo")
+        cloud.api("updateResourceLimit", resourcetype=5, max=1, **cloud.user.own)
+        assert refused(cloud, "createProject", cloud.user, name="gemini").code == 535
+        role = cloud.api("createProjectRole", cloud.user, projectid=made["id"], name="looker")["projectrole"]["id"]
+        rule = {"projectid": made["id"], "projectroleid": role, "rule": "listProjectAcc*", "permission": "deny"}
+        cloud.api("createProjectRolePermission", cloud.user, **rule)
+        cloud.job("addAccountToProject", cloud.user, projectid=made["id"], account=name, projectroleid=role)
+        assert refused(cloud, "listProjectAccounts", cloud.other, projectid=made["id"]).code == 531
+        assert [p["id"] for p in cloud.list("listProjects", cloud.other)] == [made["id"]]
+        assert cloud.list("listEvents", cloud.other, projectid=-1)
+        copy = cloud.list("listRoles", name="User")[0]["id"]
+        assert cloud.api("createRole", name="copy", roleid=copy)["role"]["type"] == "User"
+        cloud.job("deleteProject", cloud.user, id=made["id"], cleanup=True)
+        assert cloud.list("listProjects", listall=True) == []
