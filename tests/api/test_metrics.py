@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
@@ -54,8 +56,8 @@ def test_a_page_costs_a_constant_number_of_statements(cloud: Cloud) -> None:
     simulated_zone(cloud, hosts=2)
     counted: list[str] = []
 
-    def note(*arguments: object) -> None:
-        counted.append(str(arguments[2]))
+    def watched(connection: sqlite3.Connection, *_: object) -> None:
+        connection.set_trace_callback(counted.append)
 
     def cost(command: str) -> int:
         cloud.list(command)
@@ -63,7 +65,7 @@ def test_a_page_costs_a_constant_number_of_statements(cloud: Cloud) -> None:
         cloud.list(command)
         return len(counted)
 
-    sa_event.listen(cloud.services.database.engine, "before_cursor_execute", note)
+    sa_event.listen(cloud.services.database.engine, "checkout", watched)
     commands = ("listHostsMetrics", "listClustersMetrics", "listZonesMetrics", "listStoragePoolsMetrics")
     few = {command: cost(command) for command in commands}
     simulated_zone(cloud, hosts=20, name="z2")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine import Engine, Row
 from sqlalchemy.pool import NullPool, QueuePool
+
+from pileus.core.statements import Fixed, equal
 
 metadata = sa.MetaData(
     naming_convention={
@@ -68,12 +70,16 @@ class Database:
                 url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, query_cache_size=4000
             )
         pool: Any = NullPool if ":memory:" in url else QueuePool
-        options = {} if pool is NullPool else {"pool_size": pool_size, "max_overflow": pool_size * 2}
+        # Last in, first out: few connections do most of the work, with warm caches of pages and statements.
+        options = (
+            {} if pool is NullPool else {"pool_size": pool_size, "max_overflow": pool_size * 2, "pool_use_lifo": True}
+        )
         engine = sa.create_engine(
             url,
             poolclass=pool,
             query_cache_size=4000,
-            connect_args={"timeout": 30, "check_same_thread": False},
+            pool_reset_on_return=None,  # read and write below have ended every transaction themselves
+            connect_args={"timeout": 30, "check_same_thread": False, "cached_statements": 1000},
             **options,
         )
 
@@ -173,41 +179,50 @@ def change(db: Connection, table: Table, id_: int, *, expect: dict[str, Any] | N
     shape = tuple((name, _kind(value)) for name, value in expected.items())
     computed = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}
     plain = {name: value for name, value in values.items() if name not in computed}
+    parameters = {f"set_{name}": value for name, value in plain.items()}
+    for name, value in expected.items():
+        if isinstance(value, (list, tuple)):
+            parameters |= {f"is_{name}_{place}": each for place, each in enumerate(cast(Sequence[Any], value))}
+        else:
+            parameters[f"is_{name}"] = value
+    parameters["row_id"] = id_
     statement = _change(table, shape, tuple(plain))
     if computed:
-        statement = statement.values(computed)
-    parameters = {f"set_{name}": value for name, value in plain.items()}
-    parameters |= {f"is_{name}": value for name, value in expected.items() if value is not None}
-    return db.execute(statement, parameters | {"row_id": id_}).rowcount == 1
+        return db.execute(statement.statement.values(computed), parameters).rowcount == 1
+    return statement(db, parameters).rowcount == 1
 
 
-def _kind(value: Any) -> str:
-    return "any" if isinstance(value, (list, tuple)) else "null" if value is None else "one"
+def _kind(value: Any) -> int:
+    """Return what a row's value is compared with: -1 nothing, -2 a value, otherwise so many values."""
+    if isinstance(value, (list, tuple)):
+        return len(cast(Sequence[Any], value))
+    return -1 if value is None else -2
 
 
 @cache
-def _change(table: Table, expected: tuple[tuple[str, str], ...], changed: tuple[str, ...]) -> sa.Update:
+def _change(table: Table, expected: tuple[tuple[str, int], ...], changed: tuple[str, ...]) -> Fixed:
     """Return an update of one row: built once for each combination of columns, as building costs more than running."""
-    statement = sa.update(table).where(table.c.id == sa.bindparam("row_id", type_=table.c.id.type))
+    statement = sa.update(table).where(equal(table.c.id, "row_id"))
     for name, kind in expected:
         column = table.c[name]
-        if kind == "null":
+        if kind == -1:
             statement = statement.where(column.is_(None))
-        elif kind == "any":
-            statement = statement.where(column.in_(sa.bindparam(f"is_{name}", expanding=True, type_=column.type)))
+        elif kind == -2:
+            statement = statement.where(equal(column, f"is_{name}"))
         else:
-            statement = statement.where(column == sa.bindparam(f"is_{name}", type_=column.type))
-    return statement.values({name: sa.bindparam(f"set_{name}", type_=table.c[name].type) for name in changed})
+            choices = [equal(column, f"is_{name}_{place}") for place in range(kind)]
+            statement = statement.where(sa.or_(sa.false(), *choices))
+    return Fixed(statement.values({name: sa.bindparam(f"set_{name}", type_=table.c[name].type) for name in changed}))
 
 
 def get(db: Connection, table: Table, id_: int) -> Row[Any] | None:
     """Return the row with this internal id, or None."""
-    return db.execute(_get(table), {"row_id": id_}).one_or_none()
+    return _get(table)(db, {"row_id": id_}).one_or_none()
 
 
 @cache
-def _get(table: Table) -> sa.Select[Any]:
-    return sa.select(table).where(table.c.id == sa.bindparam("row_id", type_=table.c.id.type))
+def _get(table: Table) -> Fixed:
+    return Fixed(sa.select(table).where(equal(table.c.id, "row_id")))
 
 
 def one(db: Connection, table: Table, id_: int) -> Row[Any]:

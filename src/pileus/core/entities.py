@@ -19,6 +19,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import Caller
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import is_uuid
+from pileus.core.statements import Fixed, equal
 
 Rule = Callable[[Connection, Caller, Row[Any]], bool]
 
@@ -103,18 +104,18 @@ def find(db: Connection, kind: str, reference: str, *, numbers: bool = True) -> 
     """Return the live row that a reference names (uuid, or the internal number where that is allowed), or None."""
     entity = _entities[kind]
     if is_uuid(reference):
-        return db.execute(_lookup(entity, "uuid"), {"reference": reference.lower()}).one_or_none()
+        return _lookup(entity, "uuid")(db, {"reference": reference.lower()}).one_or_none()
     if numbers and reference.isascii() and reference.isdigit() and len(reference) < 18:
-        return db.execute(_lookup(entity, "id"), {"reference": int(reference)}).one_or_none()
+        return _lookup(entity, "id")(db, {"reference": int(reference)}).one_or_none()
     return None
 
 
 @cache
-def _lookup(entity: Entity, column: str) -> sa.Select[Any]:
-    statement = sa.select(entity.table).where(entity.table.c[column] == sa.bindparam("reference"))
+def _lookup(entity: Entity, column: str) -> Fixed:
+    statement = sa.select(entity.table).where(equal(entity.table.c[column], "reference"))
     if entity.alive is not None:
         statement = statement.where(entity.alive(entity.table))
-    return statement
+    return Fixed(statement)
 
 
 def resolve(

@@ -19,6 +19,7 @@ from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries, Ref, RefOrAll
+from pileus.core.statements import Listing
 
 MAX_PAGE = 500
 
@@ -291,12 +292,12 @@ def related(db: Connection, table: Table, ids: Iterable[int | None]) -> dict[int
     wanted = sorted({i for i in ids if i is not None})
     if not wanted:
         return {}
-    return {row.id: row for row in db.execute(_related(table), {"ids": wanted})}
+    return {row.id: row for row in _related(table)(db, {"ids": wanted})}
 
 
 @cache
-def _related(table: Table) -> Any:
-    return sa.select(table).where(table.c.id.in_(sa.bindparam("ids", expanding=True, type_=table.c.id.type)))
+def _related(table: Table) -> Listing:
+    return Listing(lambda among: sa.select(table).where(among(table.c.id, "ids")))
 
 
 def grouped(db: Connection, table: Table, column: ColumnElement[Any], ids: Iterable[int]) -> dict[int, list[Row[Any]]]:

@@ -1,4 +1,4 @@
-"""Statements compiled once for each dialect and run by the driver directly.
+"""Statements in SQL, compiled once for each dialect and run by the driver directly.
 
 A job takes about twenty statements: Core's work per call would be most of the engine's cost.  ``:name`` marks a
 parameter; the two databases may have different text.
@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pileus.core.statements import Rows, Shape, on_sqlite, taken
+
 
 class Prepared:
     """One statement in SQL that both databases understand, or in one text for each."""
@@ -19,6 +21,7 @@ class Prepared:
     def __init__(self, text: str, *, postgresql: str | None = None) -> None:
         self._texts = {"sqlite": text, "postgresql": postgresql or text}
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        self._shape: Shape | None = None
 
     def _for(self, db: Connection) -> tuple[str, tuple[str, ...] | None]:
         dialect = db.dialect
@@ -30,11 +33,17 @@ class Prepared:
         return found
 
     def __call__(self, db: Connection, **values: Any) -> Any:
-        """Run it in the transaction and return the CursorResult (its rows are as the statement says: not typed)."""
+        """Run it in the transaction: a CursorResult, or on SQLite ``Rows`` (as the statement says: not typed)."""
         text, names = self._for(db)
         if names is None:
             return db.exec_driver_sql(text, values)
-        return db.exec_driver_sql(text, tuple([values[name] for name in names]))
+        cursor = on_sqlite(db, text, tuple([values[name] for name in names]))
+        if cursor.description is None:
+            return Rows([], None, cursor.rowcount)
+        rows = taken(text, cursor)
+        if self._shape is None:
+            self._shape = Shape([column[0] for column in cursor.description])
+        return Rows(rows, self._shape, cursor.rowcount)
 
     def many(self, db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it for each row; no results."""
