@@ -279,6 +279,7 @@ def test_silent_host_is_alerted_and_comes_back(
     cloud.list("addHost", url="https://127.0.0.1:8251", **at)
     with cloud.services.database.write() as db:
         db.execute(sa.update(host).values(last_report=database.now() - 31))
+    monkeypatch.setattr(reconnecting, "_STARTED", time.monotonic())
     reconnecting.check_silence(cloud.services)
     assert cloud.list("listHosts")[0]["state"] == "Up", "a server that has just started waits for reports first"
     monkeypatch.setattr(reconnecting, "_STARTED", time.monotonic() - 60)
@@ -288,6 +289,9 @@ def test_silent_host_is_alerted_and_comes_back(
     assert "disconnected" in found
     alerts = cloud.list("listEvents", type="ALERT.COMPUTE.HOST", listall=True)
     assert "real8251" in alerts[0]["description"]
+    assert [(found["type"], found["description"]) for found in cloud.list("listAlerts")] == [
+        (7, alerts[0]["description"])
+    ]
     edge.post("/agent/report", Report(host=facts.uuid, sequence=9, boot="b"), tmp_path / "a")
     assert "disconnected" not in until(lambda: cloud.list("listHosts", state="Up"))[0]
 
