@@ -1,4 +1,4 @@
-"""The reference pages name every command of the registry with its parameters, and no others; `make docs` writes them."""
+"""The reference names every command of the registry with its parameters, and no others; `make docs` writes it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""Small things that real clients asked for; tests/clients drives them through those clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.cloud import Cloud, Refused, signed
+from tests.support.zones import isolated_network, machine, simulated_zone
+
+
+def test_a_slash_behind_the_address_is_no_harm(cloud: Cloud):
+    query = signed({"command": "listZones", "response": "json"}, cloud.root)
+    assert cloud.send("GET", "/client/api/", params=query).json() == {"listzonesresponse": {}}
+    assert cloud.send("POST", "/client/api/", data=query).status_code == 200
+
+
+def test_storage_providers_are_those_that_can_be_named(cloud: Cloud):
+    assert cloud.list("listStorageProviders", type="primary") == [{"name": "DefaultPrimary", "type": "PRIMARY"}]
+    assert {one["name"] for one in cloud.list("listStorageProviders", type="image")} == {"directory", "NFS"}
+    with pytest.raises(Refused, match="primary, image"):
+        cloud.api("listStorageProviders", type="object")
+
+
+def test_zones_where_one_has_a_machine(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    assert cloud.list("listZones", available=False) == []
+    machine(cloud, zone, isolated_network(cloud, zone, "n1"), "m1")
+    assert [one["id"] for one in cloud.list("listZones", available=False)] == [zone["zone"]]
+    assert cloud.list("listZones", cloud.user, available=False) == []
+
+
+def test_storage_goes_into_maintenance_when_nothing_runs_from_it(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    network = isolated_network(cloud, zone, "n1")
+    made = machine(cloud, zone, network, "m1")
+    with pytest.raises(Refused, match="m1") as refused:
+        cloud.job("enableStorageMaintenance", id=zone["pool"])
+    assert refused.value.code == 536
+    cloud.job("stopVirtualMachine", id=made["id"])
+    assert cloud.job("enableStorageMaintenance", id=zone["pool"])["state"] == "Maintenance"
+    with pytest.raises(Refused):
+        machine(cloud, zone, network, "m2")
+    assert cloud.job("cancelStorageMaintenance", id=zone["pool"])["state"] == "Up"
+    assert cloud.job("startVirtualMachine", id=made["id"])["state"] == "Running"
+
+
+def test_simulated_hosts_have_an_address(cloud: Cloud):
+    simulated_zone(cloud, hosts=1)
+    assert cloud.list("listHosts", type="Routing")[0]["ipaddress"].startswith("172.")
