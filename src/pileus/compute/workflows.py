@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from pileus.compute import model, settings, starting, usage, views
 from pileus.compute.tables import machine
 from pileus.core import database
+from pileus.core.api.jobs import ENCRYPTED
 from pileus.core.errors import InsufficientCapacity
-from pileus.core.jobs import HostCall, Job, JobFailed, OperationFailed, undo, workflow
+from pileus.core.jobs import HostCall, Job, JobFailed, OperationFailed, secret_operations, undo, workflow
 from pileus.network import workflows as network_workflows
 from pileus.wire.operations import Failure
 
@@ -22,6 +23,8 @@ VOLUME_SECONDS = 1800
 """A host may have to fetch a template first."""
 MACHINE_SECONDS = 180
 UNDO_SECONDS = 60
+
+secret_operations("machine.start")  # the password of its console
 
 
 def key(machine_id: int) -> str:
@@ -64,9 +67,9 @@ def deploy(
 ) -> None:
     """Bring a new machine up: networks, place, volumes, router, start.
 
-    ``password`` (encrypted) is shown in clear once, in the job's result.
+    ``password`` (encrypted) is part of the job's result, which only those see in clear who ask for the job.
     """
-    more = {"password": job.services.secrets.decrypt(password)} if password else {}
+    more = {"password": {ENCRYPTED: password}} if password else {}
     if not start:
         job.finish("shown", lambda db: shown(db, machine, admin=job.admin, **more))
         return

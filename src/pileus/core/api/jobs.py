@@ -22,6 +22,9 @@ from pileus.core.rendering import date
 PENDING, DONE, FAILED, CANCELLED = 0, 1, 2, 3
 _STATUS = {"done": DONE, "failed": FAILED, "cancelled": CANCELLED}
 
+ENCRYPTED = "encrypted"
+"""A result's ``password`` is kept as ``{ENCRYPTED: token}``, and shown in clear to those who may see the job."""
+
 entities.register("AsyncJob", job, "job")
 
 
@@ -83,10 +86,18 @@ def views(call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         if spec is not None and answer["jobstatus"] == DONE and isinstance(result, dict):
             inner = cast(dict[str, Any], result).get(spec.wire.response)
             if isinstance(inner, dict):
-                made.setdefault(spec.wire.object, []).append(cast(dict[str, Any], inner))
+                made.setdefault(spec.wire.object, []).append(clear(call, cast(dict[str, Any], inner)))
     for object_, items in made.items():
         attachments.attach(call.db, object_, items, admin=call.caller.admin)
     return answers
+
+
+def clear(call: Call, item: dict[str, Any]) -> dict[str, Any]:
+    """Decrypt the password of a result, in place."""
+    kept = item.get("password")
+    if isinstance(kept, dict):
+        item["password"] = call.services.secrets.decrypt(cast(dict[str, str], kept)[ENCRYPTED])
+    return item
 
 
 def view(row: Row[Any], owners: Owners, role: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pileus.core.jobs.job import HostCall, Job, Undoing
 from pileus.core.jobs.membership import owner_of
 from pileus.core.jobs.registry import Converger, Rendered, converger, periodic, undo, workflow
 from pileus.core.jobs.runtime import Channel
+from pileus.core.jobs.sealing import secret_operations
 from pileus.core.jobs.sql import Record
 from pileus.core.jobs.submission import EventContext, Submission, cancel, submit
 
@@ -39,6 +40,7 @@ __all__ = [
     "forget",
     "owner_of",
     "periodic",
+    "secret_operations",
     "submit",
     "tables",
     "undo",

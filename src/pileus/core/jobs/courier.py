@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 import structlog
+from cryptography.fernet import InvalidToken
 from sqlalchemy import Connection
 
 from pileus.core.database import now
-from pileus.core.jobs import convergence, registry, signals, sql
+from pileus.core.jobs import convergence, registry, sealing, signals, sql
 from pileus.core.jobs.convergence import Applied, Pick
 from pileus.core.jobs.delivery import Delivery
 from pileus.core.jobs.errors import Outcome
@@ -177,11 +178,24 @@ class Courier:
         for _, host, _ in answers:
             self.release(host)
         for row in taken:
-            self.launch(row.id, row.host, _operation(row))
+            self._launch_taken(row)
         for pick in picks:
             self._renders.submit(self._rendering(pick))
         if self._answers or self._applied or len(picks) == 64:
             self._wake()
+
+    def _launch_taken(self, row: Any) -> None:
+        """Deliver an operation that has waited in the outbox."""
+        try:
+            operation = _operation(row, sealing.unseal(self._runtime.services, row.arguments))
+        except InvalidToken:
+            log.exception("an operation was encrypted with another key: it is not delivered", operation=row.operation)
+            text = "The operation cannot be read: servers of one cloud must share secrets.key"
+            failure = Failure(code="internal", message=text, retryable=False)
+            self._answers.append((row.id, row.host, Answer(id=row.operation, state="failed", failure=failure)))
+            self._wake()
+        else:
+            self.launch(row.id, row.host, operation)
 
     def _record(self, db: Connection, outbox: int, host: int, answer: Answer) -> int | None:
         """Record an answer as its job's step; a second or late one has no effect."""
@@ -295,13 +309,13 @@ def _some(waiting: deque[Any]) -> list[Any]:
     return [waiting.popleft() for _ in range(min(len(waiting), BATCH))]
 
 
-def _operation(row: Any) -> Operation:
+def _operation(row: Any, arguments: dict[str, Any]) -> Operation:
     return Operation(
         id=row.operation,
         kind=row.kind,
         object=row.object,
         fence=row.fence,
         deadline=row.deadline,
-        arguments=msgspec.json.decode(row.arguments),
+        arguments=arguments,
         request=row.request,
     )

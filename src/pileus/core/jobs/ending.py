@@ -27,6 +27,7 @@ def complete(job: Job, db: Connection, result: Any) -> None:
     text = None if result is None else ledger.encode(result)
     if sql.finish(db, result=text, now=now(), **job.identity()).rowcount != 1:
         job.refused(db)
+    sql.forget_arguments(db, job=job.id)
     record.result = None if text is None else ledger.decode(text)
     if job.runtime.hooks.completed is not None:
         job.runtime.hooks.completed(db, record, True, "")
@@ -82,6 +83,7 @@ def fail(job: Job, db: Connection, outcome: Outcome, *, bare: bool = False) -> N
     }
     if sql.fail(db, **values, **job.identity()).rowcount != 1:
         job.refused(db)
+    sql.forget_arguments(db, job=job.id)
     if not bare:
         if workflow is not None and workflow.on_failure is not None:
             error = JobFailed(outcome.text, code=outcome.code, failure=outcome.failure, host=outcome.host)

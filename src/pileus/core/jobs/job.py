@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core.database import after_commit, now
-from pileus.core.jobs import convergence, ending, ledger, sql
+from pileus.core.jobs import convergence, ending, ledger, sealing, sql
 from pileus.core.jobs import submission as submissions
 from pileus.core.jobs.errors import (
     CancelledByUser,
@@ -449,7 +449,7 @@ class Job:
             kind=call.kind,
             object=call.object,
             fence=self.fence,
-            arguments=ledger.encode(call.arguments),
+            arguments=sealing.seal(self.services, call.kind, call.arguments),
             request=self.request,
             deadline=deadline,
             state="sent" if sent else "queued",

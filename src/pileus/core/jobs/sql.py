@@ -186,8 +186,9 @@ take_operations = Prepared(
     ),
 )
 backlog = Prepared("SELECT host, COUNT(*) FROM outbox WHERE state = 'queued' GROUP BY host")
-answered = Prepared(
-    "UPDATE outbox SET state = 'done', owner = NULL WHERE id = :id AND state IN ('sent', 'queued')"
+answered = Prepared(  # what has no undo needs no arguments any more
+    "UPDATE outbox SET state = 'done', owner = NULL,"
+    " arguments = CASE WHEN undo IS NULL THEN '{}' ELSE arguments END WHERE id = :id AND state IN ('sent', 'queued')"
     " RETURNING job_id, step, position, undo, host, kind"
 )
 pending_operations = Prepared(
@@ -200,6 +201,7 @@ abandon_operations = Prepared(
 )
 to_abort = Prepared("SELECT id, operation, host FROM outbox WHERE owner = :owner AND state = 'abort'")
 aborted = Prepared("UPDATE outbox SET state = 'done', owner = NULL WHERE id = :id AND state = 'abort'")
+forget_arguments = Prepared("UPDATE outbox SET arguments = '{}' WHERE job_id = :job AND arguments <> '{}'")
 operation_of_step = Prepared("SELECT host, kind, object, arguments FROM outbox WHERE job_id = :job AND step = :step")
 _DEAD = "owner NOT IN (SELECT uuid FROM server WHERE heartbeat > :since)"
 orphans = Prepared(f"SELECT 1 FROM outbox WHERE state IN ('sent', 'abort') AND {_DEAD} LIMIT 1")

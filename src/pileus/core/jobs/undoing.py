@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core.database import now
-from pileus.core.jobs import ledger, registry, sql
+from pileus.core.jobs import ledger, registry, sealing, sql
 from pileus.core.jobs.errors import CancelledByUser, DeadlinePassed, Parked
 from pileus.core.jobs.ledger import UNDO
 from pileus.core.jobs.runtime import transient
@@ -66,7 +66,7 @@ def _describe(job: Job, step: Step) -> Undoing:
         host=row[0],
         kind=row[1],
         object=row[2],
-        arguments=ledger.decode(row[3]),
+        arguments=sealing.unseal(job.services, row[3]),
     )
 
 
