@@ -58,11 +58,8 @@ def open_services(options: Options, *, migrate: Callable[[Database], None] | Non
 
 
 def _migrate(database: Database) -> None:
-    from pileus.core import migrations
+    from pileus.core import migrations  # Alembic is slow to import, and tests that bring their own tables do without
 
-    if not any((Path(migrations.__file__).parent / "versions").glob("*.py")):
-        plugins.all_tables().create_all(database.engine)  # before the first release there is nothing to migrate from
-        return
     migrations.upgrade(database)
 
 
