@@ -13,7 +13,7 @@ from pileus.core.database import after_commit, change, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.core.settings import declare
-from pileus.identity import callers, sessions, store, views, workflows
+from pileus.identity import callers, roles, sessions, store, views, workflows
 from pileus.identity.tables import account
 
 TAGGED_OFFERINGS = declare(
@@ -116,6 +116,7 @@ class UpdateAccount(Command):
             raise PermissionDenied(f"account {row.name} belongs to the cloud itself and keeps its role")
         if store.RANKS[chosen.type] > store.RANKS[call.caller.role]:
             raise PermissionDenied("nobody may give an account a role above the own one")
+        roles.refuse_escalation(call.db, call.caller, chosen.id)
         if chosen.type == ADMIN and row.domain_id != store.ROOT:
             raise InvalidParameter("parameter roleid: root admins live in the ROOT domain only")
         return {"role_id": chosen.id, "role_type": chosen.type}
