@@ -241,7 +241,7 @@ class ListNetworkOfferings(ListCommand):
     guestiptype: str | None = None
     isdefault: bool | None = None
     istagged: bool | None = None
-    tags: str | None = None
+    tags: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride] (tags of offerings are words)
     forvpc: bool | None = None
     specifyvlan: bool | None = None
     specifyipranges: bool | None = None
