@@ -54,17 +54,22 @@ def error_body(error: ApiError) -> dict[str, Any]:
     }
 
 
+_PLAIN = frozenset({str, int, bool, float})
+"""Types of values with nothing in them."""
+
+
 def without_nulls(value: Any) -> Any:
     """Return the value without the null fields of any object in it."""
+    # Every field of every answer passes here: most are plain, so these are told apart by their type alone.
     if isinstance(value, dict):
         found = cast(dict[str, Any], value)
         return {
-            name: without_nulls(inner) if isinstance(inner, (dict, list)) else inner
+            name: inner if type(inner) in _PLAIN else without_nulls(inner)
             for name, inner in found.items()
             if inner is not None
         }
     if isinstance(value, list):
-        return [without_nulls(item) for item in cast(list[Any], value)]
+        return [item if type(item) in _PLAIN else without_nulls(item) for item in cast(list[Any], value)]
     return value
 
 
