@@ -58,6 +58,14 @@ def test_retention_deletes_old_jobs_with_all_that_is_theirs(database: Database, 
         assert set(db.execute(sa.select(tables.outbox.c.job_id)).scalars()) == kept
 
 
+def test_the_newest_job_is_kept_so_that_its_number_is_not_given_out_again(database: Database, engine: Start) -> None:
+    engine()
+    jobs = [start(database, flows.plain, name=str(n)) for n in range(3)]
+    wait(database, *jobs)
+    assert retention.sweep(database, keep=-1000) == 2
+    assert start(database, flows.plain, name="next").id > jobs[-1].id
+
+
 def test_open_jobs_are_kept(database: Database, engine: Start, channel: Channel) -> None:
     channel.silent.add("silent")
     engine()
