@@ -14,13 +14,14 @@ from sqlalchemy.engine import Row
 from pileus.compute.tables import machine, service_offering
 from pileus.core import services
 from pileus.core.secrets import Secrets
+from pileus.core.statements import Fixed
 from pileus.infrastructure.tables import zone
 from pileus.network.tables import network, nic, public_address
 from pileus.wire.router import GuestHost
 
 log = structlog.get_logger(__name__)
 
-_GUESTS: Any = (
+_GUESTS = Fixed(
     sa.select(
         nic.c.mac,
         nic.c.address,
@@ -52,23 +53,29 @@ _GUESTS: Any = (
     )
     .order_by(nic.c.id)
 )
-_PUBLIC: Any = sa.select(
-    public_address.c.address, public_address.c.nic_id, public_address.c.is_source_nat, public_address.c.is_static_nat
-).where(
-    public_address.c.network_id == sa.bindparam("network"),
-    sa.or_(public_address.c.is_source_nat, public_address.c.is_static_nat),
+_PUBLIC = Fixed(
+    sa.select(
+        public_address.c.address,
+        public_address.c.nic_id,
+        public_address.c.is_source_nat,
+        public_address.c.is_static_nat,
+    ).where(
+        public_address.c.network_id == sa.bindparam("network"),
+        sa.or_(public_address.c.is_source_nat, public_address.c.is_static_nat),
+    )
 )
+_DOMAIN = Fixed(sa.select(network.c.network_domain).where(network.c.id == sa.bindparam("network")))
 
 
 def hosts(db: Connection, network_id: int) -> list[GuestHost]:
     """Return the machines of a network as its router is told of them: in three queries."""
-    rows = db.execute(_GUESTS, {"network": network_id}).all()
+    rows = _GUESTS(db, {"network": network_id}).all()
     if not rows:
         return []
-    domain = db.execute(sa.select(network.c.network_domain).where(network.c.id == network_id)).scalar_one()
+    domain = _DOMAIN(db, {"network": network_id}).scalar_one()
     shared = ""
     own: dict[int, str] = {}
-    for address in db.execute(_PUBLIC, {"network": network_id}):
+    for address in _PUBLIC(db, {"network": network_id}):
         if address.is_static_nat:
             own[address.nic_id] = address.address
         else:

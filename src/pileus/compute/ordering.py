@@ -16,6 +16,7 @@ from pileus.core import entities, sizes
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries
+from pileus.core.statements import Listing
 from pileus.images.tables import template_copy
 from pileus.network.tables import network, nic
 
@@ -194,24 +195,28 @@ def check_network(row: Row[Any], zone: Row[Any], owner: Row[Any]) -> None:
         raise InvalidParameter(f"network {row.name} is being shut down", uuids=((row.uuid, "networkid"),))
 
 
-def free_name(db: Connection, name: str, networks: Sequence[int], *, parameter: str, but: int = 0) -> None:
-    """Check that no other machine has this host name in any of the networks (their DNS knows one of each)."""
-    if not networks:
-        return
-    statement = (
+_NAMED = Listing(
+    lambda among: (
         sa.select(network.c.name)
         .select_from(
             machine.join(nic, nic.c.machine_id == machine.c.id).join(network, network.c.id == nic.c.network_id)
         )
         .where(
-            sa.func.lower(machine.c.name) == name.lower(),
+            sa.func.lower(machine.c.name) == sa.bindparam("name"),
             machine.c.removed.is_(None),
-            machine.c.id != but,
-            nic.c.network_id.in_(networks),
+            machine.c.id != sa.bindparam("but"),
+            among(nic.c.network_id, "networks"),
             nic.c.removed.is_(None),
         )
         .limit(1)
     )
-    taken = db.execute(statement).scalar_one_or_none()
+)
+
+
+def free_name(db: Connection, name: str, networks: Sequence[int], *, parameter: str, but: int = 0) -> None:
+    """Check that no other machine has this host name in any of the networks (their DNS knows one of each)."""
+    if not networks:
+        return
+    taken = _NAMED(db, {"name": name.lower(), "but": but, "networks": list(networks)}).scalar_one_or_none()
     if taken is not None:
         raise InvalidParameter(f"parameter {parameter}: network {taken} has a machine named {name!r} already")

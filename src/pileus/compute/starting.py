@@ -19,6 +19,7 @@ from pileus.compute.tables import machine, service_offering
 from pileus.core import database
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity, InvalidParameter
 from pileus.core.listing import related
+from pileus.core.statements import Fixed
 from pileus.images.tables import template, template_copy
 from pileus.infrastructure.tables import host
 from pileus.network import nics, segments
@@ -29,20 +30,22 @@ from pileus.storage.tables import disk_offering, storage_pool, volume
 from pileus.storage.volumes import ALLOCATED, CREATING, READY
 from pileus.wire import machines as wire
 
-_VOLUMES: Any = (
+_VOLUMES = Fixed(
     sa.select(volume)
     .where(volume.c.machine_id == sa.bindparam("machine"), volume.c.removed.is_(None))
     .order_by(volume.c.device_id)
 )
-_PLUGGED: Any = (
+_PLUGGED = Fixed(
     sa.select(nic.c.network_id, router.c.id)
     .join(router, sa.and_(router.c.network_id == nic.c.network_id, router.c.removed.is_(None)), isouter=True)
     .where(nic.c.machine_id == sa.bindparam("machine"), nic.c.removed.is_(None))
 )
-_COPIES: Any = sa.select(template_copy).where(
-    template_copy.c.template_id == sa.bindparam("template"), template_copy.c.state == "Ready"
+_COPIES = Fixed(
+    sa.select(template_copy).where(
+        template_copy.c.template_id == sa.bindparam("template"), template_copy.c.state == "Ready"
+    )
 )
-_MADE = (
+_MADE = Fixed(
     sa.update(volume)
     .where(volume.c.uuid == sa.bindparam("of"), volume.c.state == CREATING)
     .values(
@@ -90,7 +93,7 @@ def reserve(db: Connection, machine_id: int, where: Where, *, generation: int, a
     if row.state not in (model.STOPPED, model.STARTING):
         raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a stopped one can be started")
     offering = database.one(db, service_offering, row.service_offering_id)
-    volumes = db.execute(_VOLUMES, {"machine": machine_id}).all()
+    volumes = _VOLUMES(db, {"machine": machine_id}).all()
     found = placement.of(db).reserve(db, _request(db, row, offering, volumes, where))
     if isinstance(found, Refusal):
         raise InsufficientCapacity(refusal_text(found, admin=admin))
@@ -107,7 +110,7 @@ def refusal_text(refusal: Refusal, *, admin: bool) -> str:
 def wish(db: Connection, row: Row[Any]) -> Request:
     """Return what a machine asks of a host, its volumes staying where they are."""
     offering = database.one(db, service_offering, row.service_offering_id)
-    volumes = db.execute(_VOLUMES, {"machine": row.id}).all()
+    volumes = _VOLUMES(db, {"machine": row.id}).all()
     return _request(db, row, offering, volumes, Where())
 
 
@@ -163,7 +166,7 @@ def _take(
         raise ConcurrentChange(f"virtual machine {row.name} changed its state meanwhile")
     pools = related(db, storage_pool, found.pool_ids)
     create, disks = _disks(db, row, volumes, found.host_id, [pools[id_] for id_ in found.pool_ids])
-    plugged = db.execute(_PLUGGED, {"machine": row.id}).all()
+    plugged = _PLUGGED(db, {"machine": row.id}).all()
     members = segments.join(db, [each.network_id for each in plugged], found.host_id)
     spec = wire.MachineSpec(
         name=row.instance_name,
@@ -216,7 +219,7 @@ def _disks(
 
 
 def _image(db: Connection, row: Row[Any], template_id: int, host_id: int) -> Any:
-    copies = db.execute(_COPIES, {"template": template_id}).all()
+    copies = _COPIES(db, {"template": template_id}).all()
     here = next((copy for copy in copies if copy.zone_id in (None, row.zone_id)), None)
     if here is None:
         raise InvalidParameter(f"the template of virtual machine {row.name} is in no image store of its zone any more")
@@ -235,7 +238,7 @@ def started(
     """Record that the machine runs, with its volumes."""
     moment = database.now()
     for uuid, path in paths.items():
-        db.execute(_MADE, {"of": uuid, "at": moment, "where": path, "really": sizes.get(uuid)})
+        _MADE(db, {"of": uuid, "at": moment, "where": path, "really": sizes.get(uuid)})
     if not database.change(
         db,
         machine,

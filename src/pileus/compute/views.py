@@ -15,6 +15,7 @@ from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import ACTIVE, job
 from pileus.core.listing import related
 from pileus.core.rendering import date
+from pileus.core.statements import Listing
 from pileus.identity import store as identity
 from pileus.identity.tables import user
 from pileus.images.tables import os_type, template
@@ -29,16 +30,16 @@ DETAILS = ("group", "nics", "stats", "secgrp", "tmpl", "servoff", "diskoff", "ba
 """What a list may be asked to show beside the machines themselves (``all`` and ``min`` say all and nothing)."""
 
 
-_DATA_OFFERINGS: Any = (
-    sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
+_DATA_OFFERINGS = Listing(
+    lambda among: sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
     .join(disk_offering, disk_offering.c.id == volume.c.disk_offering_id)
-    .where(
-        volume.c.machine_id.in_(sa.bindparam("ids", expanding=True)), volume.c.type == DATA, volume.c.removed.is_(None)
-    )
+    .where(among(volume.c.machine_id, "machines"), volume.c.type == DATA, volume.c.removed.is_(None))
     .order_by(volume.c.device_id.desc())
 )
-_JOBS: Any = sa.select(job.c.key, job.c.uuid).where(
-    job.c.key.in_(sa.bindparam("keys", expanding=True)), job.c.state.in_(ACTIVE)
+_JOBS = Listing(
+    lambda among: sa.select(job.c.key, job.c.uuid).where(
+        among(job.c.key, "keys"), sa.or_(*(job.c.state == state for state in ACTIVE))
+    )
 )
 
 
@@ -166,19 +167,16 @@ def _default_address(nics: Sequence[Fields]) -> Fields:
 
 def _data_offerings(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
     """Return the disk offering of each machine's first data disk."""
-    statement = (
-        sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
-        .join(disk_offering, disk_offering.c.id == volume.c.disk_offering_id)
-        .where(volume.c.machine_id.in_(ids), volume.c.type == DATA, volume.c.removed.is_(None))
-        .order_by(volume.c.device_id.desc())
-    )
-    return {row.machine_id: {"diskofferingid": row.uuid, "diskofferingname": row.name} for row in db.execute(statement)}
+    return {
+        row.machine_id: {"diskofferingid": row.uuid, "diskofferingname": row.name}
+        for row in _DATA_OFFERINGS(db, {"machines": list(ids)})
+    }
 
 
 def _jobs(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
     """Return the running job of each machine that has one."""
     keys = {f"machine:{id_}": id_ for id_ in ids}
-    found = db.execute(_JOBS, {"keys": list(keys)})
+    found = _JOBS(db, {"keys": list(keys)})
     return {keys[row.key]: {"jobid": row.uuid, "jobstatus": 0} for row in found}
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine import Engine, Row
 from sqlalchemy.pool import NullPool, QueuePool
 
-from pileus.core.statements import Fixed, equal
+from pileus.core.statements import Fixed, equal, on_sqlite
 
 metadata = sa.MetaData(
     naming_convention={
@@ -106,7 +106,8 @@ class Database:
         """Open a read transaction: a consistent snapshot, never a write."""
         with self.engine.connect() as connection:
             if self.sqlite:
-                connection.exec_driver_sql("BEGIN")
+                connection.begin()
+                on_sqlite(connection, "BEGIN", ())
             try:
                 yield connection
             finally:
@@ -124,7 +125,8 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 if self.sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    connection.begin()
+                    on_sqlite(connection, "BEGIN IMMEDIATE", ())
                 connection.info["after_commit"] = hooks
                 try:
                     yield connection

@@ -15,6 +15,7 @@ from pileus.core import database, usage
 from pileus.core.calls import Call
 from pileus.core.errors import ConcurrentChange, InsufficientAddresses, InvalidParameter
 from pileus.core.listing import related
+from pileus.core.statements import Fixed, Listing
 from pileus.network import networks, routers, rules, segments
 from pileus.network.tables import network, network_offering, nic, public_address
 from pileus.wire.machines import Nic
@@ -24,12 +25,26 @@ PROBES = 32
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _LIVE = nic.c.network_id == sa.bindparam("network"), nic.c.removed.is_(None)
-_TAKEN = sa.select(nic.c.address).where(*_LIVE, nic.c.address.in_(sa.bindparam("probes", expanding=True)))
+_TAKEN = Listing(lambda among: sa.select(nic.c.address).where(*_LIVE, among(nic.c.address, "probes")))
 _ALL = sa.select(nic.c.address).where(*_LIVE, nic.c.address.is_not(None))
-_OF_MACHINE = (
+_OF_MACHINE = Fixed(
     sa.select(nic)
     .where(nic.c.machine_id == sa.bindparam("machine"), nic.c.removed.is_(None))
     .order_by(nic.c.device_id, nic.c.id)
+)
+
+_NETWORKS = Listing(lambda among: sa.select(network).where(among(network.c.id, "networks")).order_by(network.c.id))
+_WITH_RATE = Listing(
+    lambda among: (
+        sa.select(network, network_offering.c.network_rate)
+        .join(network_offering, network_offering.c.id == network.c.offering_id)
+        .where(among(network.c.id, "networks"))
+    )
+)
+_STATIC_NAT = Listing(
+    lambda among: sa.select(public_address).where(
+        public_address.c.is_static_nat, among(public_address.c.nic_id, "nics")
+    )
 )
 
 
@@ -102,7 +117,7 @@ def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str 
     # an address that was given back is not handed out again at once.
     start = int(mac.replace(":", ""), 16) & 0xFFFFF
     probes = [str(ipaddress.IPv4Address(first + (start + i) % size)) for i in range(min(PROBES, size))]
-    taken = {of.gateway, *db.execute(_TAKEN, {"network": of.id, "probes": probes}).scalars()}
+    taken = {of.gateway, *_TAKEN(db, {"network": of.id, "probes": probes}).scalars()}
     found = next((each for each in probes if each not in taken), None)
     if found is None:
         taken.update(db.execute(_ALL, {"network": of.id}).scalars())
@@ -119,7 +134,7 @@ def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: 
         raise InvalidParameter(f"parameter ipaddress must be an IPv4 address, not {wanted[:60]!r}") from None
     if address not in whole or address in (whole.network_address, whole.broadcast_address):
         raise InvalidParameter(f"parameter ipaddress: {address} is not an address of a machine within {of.cidr}")
-    taken = db.execute(_TAKEN, {"network": of.id, "probes": [str(address)]}).first()
+    taken = _TAKEN(db, {"network": of.id, "probes": [str(address)]}).first()
     if str(address) == of.gateway or taken:
         raise InvalidParameter(f"parameter ipaddress: {address} is in use in network {of.name}")
     return str(address)
@@ -127,7 +142,7 @@ def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: 
 
 def of_machine(db: Connection, machine_id: int) -> list[Row[Any]]:
     """Return a machine's NICs, the first one first."""
-    return list(db.execute(_OF_MACHINE, {"machine": machine_id}).all())
+    return list(_OF_MACHINE(db, {"machine": machine_id}).all())
 
 
 def release(db: Connection, machine_id: int) -> None:
@@ -150,14 +165,7 @@ def specs(db: Connection, machine_id: int, host_id: int) -> list[Nic]:
     ids = {row.network_id for row in found}
     if not ids:
         return []
-    of = {
-        row.id: row
-        for row in db.execute(
-            sa.select(network, network_offering.c.network_rate)
-            .join(network_offering, network_offering.c.id == network.c.offering_id)
-            .where(network.c.id.in_(ids))
-        )
-    }
+    of: dict[int, Row[Any]] = {row.id: row for row in _WITH_RATE(db, {"networks": sorted(ids)})}
     wires = segments.wires(db, list(of.values()), host_id)
     for row in of.values():
         if row.id not in wires:
@@ -184,7 +192,7 @@ def unready(db: Connection, network_ids: Sequence[int]) -> list[int]:
     """Return those networks that workflow ``network.implement`` has to prepare before a machine can use them."""
     if not network_ids:
         return []
-    rows = db.execute(sa.select(network).where(network.c.id.in_(network_ids)).order_by(network.c.id)).all()
+    rows: list[Row[Any]] = _NETWORKS(db, {"networks": list(network_ids)}).all()
     return [row.id for row in rows if not networks.ready(db, row)]
 
 
@@ -213,8 +221,7 @@ def static_nat_of(db: Connection, nic_ids: Sequence[int]) -> dict[int, Row[Any]]
     """Return the public addresses mapped to NICs one to one, by NIC."""
     if not nic_ids:
         return {}
-    statement = sa.select(public_address).where(public_address.c.is_static_nat, public_address.c.nic_id.in_(nic_ids))
-    return {row.nic_id: row for row in db.execute(statement)}
+    return {row.nic_id: row for row in _STATIC_NAT(db, {"nics": list(nic_ids)})}
 
 
 def plugged(db: Connection, network_id: int) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database
 from pileus.core.jobs import desired
+from pileus.core.statements import Fixed
 from pileus.infrastructure.tables import zone
 from pileus.network import guests, model, segments
 from pileus.network.tables import ip_range, network, network_offering, nic, public_address, rule
@@ -18,7 +19,7 @@ from pileus.wire.router import EgressRule, FirewallRule, GuestLeg, PortForward, 
 
 _SERVICES = frozenset({"Dhcp", "Dns", "UserData", "SourceNat", "StaticNat", "PortForwarding", "Firewall"})
 
-_ADDRESSES = (
+_ADDRESSES = Fixed(
     sa.select(
         public_address.c.id,
         public_address.c.address,
@@ -31,11 +32,11 @@ _ADDRESSES = (
     .join(ip_range, ip_range.c.id == public_address.c.range_id)
     .where(
         public_address.c.network_id == sa.bindparam("network"),
-        public_address.c.state.in_((model.TAKEN, model.ALLOCATING)),
+        sa.or_(public_address.c.state == model.TAKEN, public_address.c.state == model.ALLOCATING),
     )
     .order_by(public_address.c.id)
 )
-_RULES = (
+_RULES = Fixed(
     sa.select(rule)
     .where(rule.c.network_id == sa.bindparam("network"), rule.c.state != model.REVOKE)
     .order_by(rule.c.id)
@@ -51,8 +52,8 @@ def spec(db: Connection, row: Row[Any]) -> RouterSpec:
     of = database.one(db, network, row.network_id)
     offering = database.one(db, network_offering, of.offering_id)
     place = database.one(db, zone, row.zone_id)
-    addresses: dict[int, Any] = {found.id: found for found in db.execute(_ADDRESSES, {"network": of.id})}
-    rules = db.execute(_RULES, {"network": of.id}).all()
+    addresses: dict[int, Any] = {found.id: found for found in _ADDRESSES(db, {"network": of.id})}
+    rules = _RULES(db, {"network": of.id}).all()
     targets = _targets(db, of.id, addresses.values(), rules)
     wire = segments.wires(db, [of], row.host_id)[of.id]
     return RouterSpec(

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Row
 from pileus.core import database, events
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity
 from pileus.core.jobs import Rendered, converger, desire, desired
+from pileus.core.statements import Fixed
 from pileus.infrastructure import dedication
 from pileus.infrastructure.tables import cluster, host, pod
 from pileus.network import model, rendering, segments
@@ -165,26 +166,31 @@ def place(db: Connection, of: Row[Any], avoid: Collection[int], tried: str = "")
         raise InsufficientCapacity(f"no host can have the router of network {of.name} ({none}){last}") from none
 
 
+_NEXT_MAC = Fixed(
+    sa.update(network)
+    .where(
+        network.c.id == sa.bindparam("network"),
+        network.c.removed.is_(None),
+        network.c.state != model.SHUTDOWN,
+        network.c.state != model.DESTROY,
+    )
+    .values(next_mac=network.c.next_mac + 1)
+    .returning(network.c.next_mac)
+)
+_MAC_IN_USE = Fixed(sa.select(nic.c.id).where(nic.c.mac == sa.bindparam("mac"), nic.c.removed.is_(None)))
+
+
 def next_mac(db: Connection, of: Row[Any]) -> str:
     """Return a MAC address for a NIC in a network: locally administered, from network and counter, in use nowhere.
 
     The update also holds the network's row, so that two NICs are never given the same address.
     """
     while True:
-        count = db.execute(
-            sa.update(network)
-            .where(
-                network.c.id == of.id,
-                network.c.removed.is_(None),
-                network.c.state.not_in((model.SHUTDOWN, model.DESTROY)),
-            )
-            .values(next_mac=network.c.next_mac + 1)
-            .returning(network.c.next_mac)
-        ).scalar_one_or_none()
+        count = _NEXT_MAC(db, {"network": of.id}).scalar_one_or_none()
         if count is None:
             raise ConcurrentChange(f"network {of.name} is being deleted")
         mac = mac_address(of.id, count)
-        if not db.execute(sa.select(nic.c.id).where(nic.c.mac == mac, nic.c.removed.is_(None))).first():
+        if _MAC_IN_USE(db, {"mac": mac}).first() is None:
             return mac
 
 
@@ -192,6 +198,11 @@ def mac_address(network_id: int, count: int) -> str:
     """Return 02 (locally administered, unicast), then 20 bits of the network and 20 of the counter."""
     number = (0x02 << 40) | ((network_id & 0xFFFFF) << 20) | (count & 0xFFFFF)
     return ":".join(f"{byte:02x}" for byte in number.to_bytes(6, "big"))
+
+
+_DONE = rule.c.network_id == sa.bindparam("network"), rule.c.wish <= sa.bindparam("generation")
+_IN_FORCE = Fixed(sa.update(rule).where(*_DONE, rule.c.state == model.ADD).values(state=model.ACTIVE, wish=sa.null()))
+_NO_LONGER = Fixed(sa.delete(rule).where(*_DONE, rule.c.state == model.REVOKE))
 
 
 @converger("router")
@@ -225,9 +236,9 @@ class RouterConverger:
         row = database.one(db, router, object_id)
         if row.state not in model.LIVE:
             return
-        done = rule.c.network_id == row.network_id, rule.c.wish <= generation
-        db.execute(sa.update(rule).where(*done, rule.c.state == model.ADD).values(state=model.ACTIVE, wish=None))
-        db.execute(sa.delete(rule).where(*done, rule.c.state == model.REVOKE))
+        done = {"network": row.network_id, "generation": generation}
+        _IN_FORCE(db, done)
+        _NO_LONGER(db, done)
 
     def failed(self, db: Connection, object_id: int, generation: int, failure: Failure) -> None:
         """Tell the operator; the periodic check and every change try again."""

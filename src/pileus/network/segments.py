@@ -18,6 +18,7 @@ from pileus.core import database
 from pileus.core.errors import InsufficientCapacity, InvalidParameter
 from pileus.core.jobs import Job, Rendered, converger, desire, desired
 from pileus.core.jobs.prepared import Prepared
+from pileus.core.statements import Listing
 from pileus.infrastructure.model import SIMULATOR, tag_ranges
 from pileus.infrastructure.tables import host, physical_network, segment_tag, traffic_type
 from pileus.network import machines, model
@@ -34,6 +35,20 @@ _TAKEN = Prepared("SELECT 1 FROM segment_tag WHERE physical_network_id = :networ
 _JOIN = Prepared(
     "INSERT INTO segment_member (network_id, host_id) VALUES (:network, :host)"
     " ON CONFLICT (network_id, host_id) DO NOTHING RETURNING id"
+)
+
+_LABELS = Listing(
+    lambda among: sa.select(traffic_type.c.physical_network_id, traffic_type.c.kvm_label).where(
+        traffic_type.c.type == "Guest", among(traffic_type.c.physical_network_id, "networks")
+    )
+)
+_PEERS = Listing(
+    lambda among: (
+        sa.select(segment_member.c.network_id, host.c.tunnel_address)
+        .join(host, host.c.id == segment_member.c.host_id)
+        .where(among(segment_member.c.network_id, "networks"), segment_member.c.host_id != sa.bindparam("host"))
+        .order_by(host.c.tunnel_address)
+    )
 )
 
 
@@ -96,20 +111,13 @@ def wires(db: Connection, networks: Sequence[Row[Any]], host_id: int) -> dict[in
     tagged = {row.id: row for row in networks if row.tag is not None}
     if not tagged:
         return {}
-    traffic = sa.select(traffic_type.c.physical_network_id, traffic_type.c.kvm_label).where(
-        traffic_type.c.type == "Guest",
-        traffic_type.c.physical_network_id.in_({row.physical_network_id for row in tagged.values()}),
-    )
-    labels: dict[int, str | None] = {row.physical_network_id: row.kvm_label for row in db.execute(traffic)}
+    physical = sorted({row.physical_network_id for row in tagged.values()})
+    labels: dict[int, str | None] = {
+        row.physical_network_id: row.kvm_label for row in _LABELS(db, {"networks": physical})
+    }
     peers: dict[int, list[str]] = {}
     if any(row.isolation == "VXLAN" for row in tagged.values()):
-        statement = (
-            sa.select(segment_member.c.network_id, host.c.tunnel_address)
-            .join(host, host.c.id == segment_member.c.host_id)
-            .where(segment_member.c.network_id.in_(tagged), segment_member.c.host_id != host_id)
-            .order_by(host.c.tunnel_address)
-        )
-        for network_id, address in db.execute(statement):
+        for network_id, address in _PEERS(db, {"networks": sorted(tagged), "host": host_id}):
             if address:
                 peers.setdefault(network_id, []).append(address)
     return {

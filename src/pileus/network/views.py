@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core.listing import related
 from pileus.core.rendering import date
+from pileus.core.statements import Listing
 from pileus.identity import store
 from pileus.infrastructure.tables import physical_network, zone
 from pileus.network import model
@@ -19,6 +20,14 @@ from pileus.network.offerings import services_of
 from pileus.network.tables import network, network_offering, nic
 
 Things = list[dict[str, Any]]
+
+_OF_MACHINES = Listing(
+    lambda among: (
+        sa.select(nic)
+        .where(among(nic.c.machine_id, "machines"), nic.c.removed.is_(None))
+        .order_by(nic.c.machine_id, nic.c.device_id, nic.c.id)
+    )
+)
 
 
 def networks(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Things:
@@ -99,11 +108,7 @@ def nics(db: Connection, machine_ids: Iterable[int], *, admin: bool) -> dict[int
     wanted = sorted(set(machine_ids))
     if not wanted:
         return {}
-    rows = db.execute(
-        sa.select(nic)
-        .where(nic.c.machine_id.in_(wanted), nic.c.removed.is_(None))
-        .order_by(nic.c.machine_id, nic.c.device_id, nic.c.id)
-    ).all()
+    rows: list[Row[Any]] = _OF_MACHINES(db, {"machines": wanted}).all()
     found: dict[int, Things] = {}
     for row, view in zip(rows, nic_list(db, rows, admin=admin), strict=True):
         found.setdefault(row.machine_id, []).append(view)
