@@ -37,7 +37,7 @@ def all_tables() -> sa.MetaData:
     """Return the metadata with the tables of every slice and of the core in it."""
     from pileus.core.database import metadata
 
-    for name in ("core", "core.jobs", *SLICES, "identity.projects", "drivers.simulator"):
+    for name in ("core", "core.jobs", *SLICES, "identity.projects", "identity.limits", "drivers.simulator"):
         importlib.import_module(f"pileus.{name}.tables")
     return metadata
 
