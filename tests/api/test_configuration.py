@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from pileus.core import settings
-from pileus.core.jobs.tables import outbox
 from pileus.infrastructure import reconnecting
+from pileus.wire.operations import Answer, Operation
 from tests.api.test_zones import refused
 from tests.support.cloud import PASSWORD, Cloud
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -139,23 +137,25 @@ def test_session_timeout(cloud: Cloud) -> None:
     assert response.json()["loginresponse"]["timeout"] == 7 * 60
 
 
-def asked_to_stop(cloud: Cloud) -> dict[str, Any]:
-    """Return what the host was told at the last stop of a machine."""
-    with cloud.services.database.read() as db:
-        last = sa.select(outbox.c.arguments).where(outbox.c.kind == "machine.stop").order_by(outbox.c.id.desc())
-        return json.loads(db.execute(last.limit(1)).scalar_one())
+def test_how_long_a_guest_has_to_shut_down(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    deliver = cloud.simulator.deliver
 
+    async def listening(host: int, operation: Operation) -> Answer:
+        if operation.kind == "machine.stop":
+            told.append(operation.arguments)
+        return await deliver(host, operation)
 
-def test_how_long_a_guest_has_to_shut_down(cloud: Cloud) -> None:
+    monkeypatch.setattr(cloud.simulator, "deliver", listening)
     zone = simulated_zone(cloud, hosts=1)
     vm = machine(cloud, zone, isolated_network(cloud, zone, "n1"), "m1")
     put(cloud, "vm.stop.timeout", "17")
     cloud.job("stopVirtualMachine", id=vm["id"])
-    assert asked_to_stop(cloud) | {"timeout": 17, "force": False} == asked_to_stop(cloud)
+    assert (told[-1]["timeout"], told[-1]["force"]) == (17, False)
     cloud.job("startVirtualMachine", id=vm["id"])
     put(cloud, "vm.destroy.forcestop", "true")
     cloud.job("destroyVirtualMachine", id=vm["id"])
-    assert asked_to_stop(cloud)["force"] is True
+    assert told[-1]["force"] is True
 
 
 def test_how_long_a_host_may_be_silent(cloud: Cloud) -> None:

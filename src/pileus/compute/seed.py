@@ -13,9 +13,9 @@ from pileus.core import database
 ROUTER = "System Offering For Software Router"
 
 _OFFERINGS: tuple[tuple[str, str, int, int, int, str], ...] = (
-    ("Tiny Instance", "Tiny Instance on local storage: 1 CPU, 128 MB", 1, 250, 128, "local"),
     ("Small Instance", "Small Instance", 1, 500, 512, "shared"),
     ("Medium Instance", "Medium Instance", 1, 1000, 1024, "shared"),
+    ("Tiny Instance", "Tiny Instance on local storage: 1 CPU, 128 MB", 1, 250, 128, "local"),
 )
 
 

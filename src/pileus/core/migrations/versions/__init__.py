@@ -1,0 +1,1 @@
+"""The migrations, numbered in their order."""
