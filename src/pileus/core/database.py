@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine import Engine, Row
@@ -78,6 +79,7 @@ class Database:
             url,
             poolclass=pool,
             query_cache_size=4000,
+            json_deserializer=msgspec.json.decode,  # several times as fast as the standard library's
             pool_reset_on_return=None,  # read and write below have ended every transaction themselves
             connect_args={"timeout": 30, "check_same_thread": False, "cached_statements": 1000},
             **options,

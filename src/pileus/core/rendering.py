@@ -60,11 +60,11 @@ _PLAIN = frozenset({str, int, bool, float})
 
 def without_nulls(value: Any) -> Any:
     """Return the value without the null fields of any object in it."""
-    # Every field of every answer passes here: most are plain, so these are told apart by their type alone.
+    # Every field of every answer passes here: most are plain, so these are told apart by their type alone, or empty.
     if isinstance(value, dict):
         found = cast(dict[str, Any], value)
         return {
-            name: inner if type(inner) in _PLAIN else without_nulls(inner)
+            name: inner if type(inner) in _PLAIN or not inner else without_nulls(inner)
             for name, inner in found.items()
             if inner is not None
         }
