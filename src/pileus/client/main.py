@@ -1,4 +1,4 @@
-"""The command line: ``pileus server | agent | up | down | purge | status | api | template``.
+"""The command line: ``pileus server | agent | up | down | purge | status | audit | trace | api | template``.
 
 Imports stay inside the commands, so that ``pileus --help`` and ``pileus api`` answer at once.
 """
@@ -93,6 +93,39 @@ def status(*, data: Data, as_json: AsJson = False) -> int:
     else:
         sys.stdout.write(as_text(found))
     return 0 if found["healthy"] else 3
+
+
+@app.command
+def audit(*, data: Data) -> int:
+    """Compare reserved and counted figures with the records: one line a disagreement; exit code 1 when there is any."""
+    from pileus.core.inspection import audit as look
+
+    if not _folder(data).exists:
+        sys.stderr.write(f"{data} holds no cloud\n")
+        return 2
+    found = look(data)
+    sys.stdout.writelines(f"{finding}\n" for finding in found or ["the records agree"])
+    return 1 if found else 0
+
+
+@app.command
+def trace(identifier: str, /, *, data: Data) -> int:
+    """Follow a request (its X-Request-Id) or a job (its id): jobs, steps, operations, events, and where logs are."""
+    from pileus.core.inspection import trace as look
+
+    folder = _folder(data)
+    if not folder.exists:
+        sys.stderr.write(f"{data} holds no cloud\n")
+        return 2
+    found = look(data, identifier)
+    for title, rows in found.items():
+        for row in rows:
+            sys.stdout.write(f"{title[:-1]:<10} " + "  ".join(str(value) for value in row.values()) + "\n")
+    if not any(found.values()):
+        sys.stderr.write(f"no job and no event of {identifier}; what only reads leaves none\n")
+        return 1
+    sys.stdout.write(f"logs       {folder.logs}: search them for the request's id\n")
+    return 0
 
 
 @app.command

@@ -1,0 +1,49 @@
+"""`pileus audit` and `pileus trace` on a data folder: what an operator sees, and their exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pileus.client.main import app
+from pileus.core.assembly import open_services
+from pileus.core.database import insert, new_uuid, now
+from pileus.core.options import Options
+from pileus.core.tables import event
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return the data folder of a cloud that was just made, with one event of request ``r1``."""
+    (tmp_path / "cloud.json").write_text("{}")
+    options = Options(data=tmp_path)
+    services = open_services(options)
+    options.save()
+    with services.database.write() as db:
+        insert(
+            db, event, uuid=new_uuid(), type="ZONE.CREATE", state="Completed", level="INFO", description="zone made",
+            user_id=1, account_id=1, domain_id=1, request="r1", created=now(),
+        )  # fmt: skip
+    services.database.close()
+    return tmp_path
+
+
+def _run(*words: str) -> int:
+    return app(list(words), exit_on_error=False, result_action="return_value")
+
+
+def test_a_new_cloud_passes_the_audit(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("audit", "--data", str(data)) == 0
+    assert "the records agree" in capsys.readouterr().out
+
+
+def test_a_request_is_followed_by_its_id(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("trace", "r1", "--data", str(data)) == 0
+    assert "zone made" in capsys.readouterr().out
+    assert _run("trace", "unknown", "--data", str(data)) == 1
+
+
+def test_a_folder_without_a_cloud_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("audit", "--data", str(tmp_path)) == 2
+    assert "holds no cloud" in capsys.readouterr().err
