@@ -26,7 +26,7 @@ def audit(data: Path) -> list[str]:
 
 
 def trace(data: Path, identifier: str) -> dict[str, list[dict[str, Any]]]:
-    """Return jobs, steps, unfinished operations and events of a request's id (``X-Request-Id``) or of a job's id."""
+    """Return jobs, steps, operations and events of a request's id (``X-Request-Id``) or of a job's id."""
     with _records(data) as db:
         asked = sa.or_(job.c.request == identifier, job.c.uuid == identifier)
         jobs = db.execute(sa.select(job).where(asked).order_by(job.c.id)).all()
