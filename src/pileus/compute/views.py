@@ -31,10 +31,12 @@ DETAILS = ("group", "nics", "stats", "secgrp", "tmpl", "servoff", "diskoff", "ba
 
 
 _DATA_OFFERINGS = Listing(
-    lambda among: sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
-    .join(disk_offering, disk_offering.c.id == volume.c.disk_offering_id)
-    .where(among(volume.c.machine_id, "machines"), volume.c.type == DATA, volume.c.removed.is_(None))
-    .order_by(volume.c.device_id.desc())
+    lambda among: (
+        sa.select(volume.c.machine_id, disk_offering.c.uuid, disk_offering.c.name)
+        .join(disk_offering, disk_offering.c.id == volume.c.disk_offering_id)
+        .where(among(volume.c.machine_id, "machines"), volume.c.type == DATA, volume.c.removed.is_(None))
+        .order_by(volume.c.device_id.desc())
+    )
 )
 _JOBS = Listing(
     lambda among: sa.select(job.c.key, job.c.uuid).where(
