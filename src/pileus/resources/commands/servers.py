@@ -51,9 +51,7 @@ class Facts:
         self.servers: Sequence[Row[Any]] = db.execute(sa.select(server).order_by(server.c.name)).all()
         self.live = sorted(row.uuid for row in self.servers if row.heartbeat > moment - ALIVE_SECONDS)
         pending = sa.select(job.c.owner, sa.func.count().label("count")).where(job.c.state.in_(ACTIVE))
-        self.pending: dict[str | None, int] = {
-            row[0]: int(row[1]) for row in db.execute(pending.group_by(job.c.owner))
-        }
+        self.pending: dict[str | None, int] = {row[0]: int(row[1]) for row in db.execute(pending.group_by(job.c.owner))}
         self.agents: dict[str, list[str]] = {}
         for row in db.execute(sa.select(host.c.id, host.c.uuid).where(host.c.removed.is_(None), host.c.state == "Up")):
             self.agents.setdefault(jobs.owner_of(row.id, self.live) or "", []).append(row.uuid)
