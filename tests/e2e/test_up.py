@@ -56,9 +56,13 @@ def test_the_page_comes_through_the_public_address(real):
 
 
 def test_the_console_tells_of_the_guest_s_boot(real):
-    console = Path(real.facts["console"]).read_text(errors="replace")
-    assert "pileus: first has the address 10.1.1." in console
-    assert "pileus: first is ready" in console
+    console = Path(real.facts["console"])
+
+    def told(line):
+        return line in console.read_text(errors="replace")
+
+    assert eventually(lambda: told("pileus: first has the address 10.1.1."))
+    assert eventually(lambda: told("pileus: first is ready"))
 
 
 def test_the_server_runs_as_an_ordinary_user(real):
