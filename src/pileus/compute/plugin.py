@@ -18,6 +18,7 @@ _MODULES = (
     "workflows",
     "stopping",
     "expunging",
+    "template_users",
 )
 
 

@@ -136,7 +136,9 @@ def clash(error: sqlalchemy.exc.IntegrityError) -> ApiError:
         detail = unique[1] if unique else re.sub(r"(?s).*Key \((.*?)\).*", r"\1", text)
         columns = [part.strip().rpartition(".")[2] for part in detail.split(",")]
         if columns == ["uuid"]:
-            return InvalidParameter("an object with this id already exists")
+            return InvalidParameter(
+                "an object with this id already exists: parameters customid and customjobid take fresh ones"
+            )
         what = " and ".join(c.removesuffix("_id") for c in columns if c.isidentifier()) or "name"
         return InvalidParameter(f"one with the same {what} already exists")
     if state == "23503" or "FOREIGN KEY" in text:

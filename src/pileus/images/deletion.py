@@ -35,7 +35,9 @@ def mark(db: Connection, of: Row[Any], zone: Row[Any] | None, *, forced: bool) -
         for check in _users:
             text = check(db, of.id, zone_id)
             if text:
-                raise InUse(f"template {of.name} is used by {text}; delete with forced=true to keep only these")
+                raise InUse(
+                    f"template {of.name} is used by {text}; forced=true deletes it all the same, and they live on"
+                )
     copies = db.execute(_chosen(sa.select(template_copy), of.id, zone_id).where(template_copy.c.state == "Ready"))
     sizes = [(row.zone_id, "TEMPLATE.DELETE", row.physical_size, row.virtual_size) for row in copies]
     usage.record_all(db, [downloads.use(of, *each) for each in sizes])

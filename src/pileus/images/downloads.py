@@ -16,8 +16,8 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database, usage
 from pileus.core.calls import Call
-from pileus.core.errors import ApiError, InvalidParameter, ResourceUnavailable
-from pileus.core.jobs import Job, submit, workflow
+from pileus.core.errors import InvalidParameter, ResourceUnavailable
+from pileus.core.jobs import Job, JobFailed, submit, workflow
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
 from pileus.images import checksums, formats, stores
@@ -72,9 +72,8 @@ def begin(call: Call, of: Row[Any], zone: Row[Any], store: Row[Any]) -> int:
     return copy
 
 
-def _failed(job: Job, db: Connection, error: BaseException) -> None:
+def _failed(job: Job, db: Connection, error: JobFailed) -> None:
     """Say on the copy itself why it is not there."""
-    text = error.text if isinstance(error, ApiError) else "the download failed; the server's log has the cause"
     database.change(
         db,
         template_copy,
@@ -82,7 +81,7 @@ def _failed(job: Job, db: Connection, error: BaseException) -> None:
         expect={"state": ("Allocated", "Creating")},
         state="Failed",
         download_state="DOWNLOAD_ERROR",
-        error=text[:1000],
+        error=error.text[:1000],
     )
 
 

@@ -273,7 +273,7 @@ class ListTemplates(ListCommand):
 
 @command("deleteTemplate", event="TEMPLATE.DELETE")
 class DeleteTemplate(Command):
-    """Delete a template from a zone, or from all; machines that were made from it live on."""
+    """Delete a template from a zone, or from all; machines made from it hold it back unless forced."""
 
     id: Ref
     zoneid: Ref | None = None
