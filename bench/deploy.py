@@ -283,10 +283,11 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--networks", type=int, default=10)
-    parser.add_argument("--hosts", type=int, default=10)
+    parser.add_argument("--hosts", type=int, default=0, help="default: as many as the machines need, at least ten")
     parser.add_argument("--postgres", action="store_true", help="a private PostgreSQL, and two servers")
     parser.add_argument("--profile", default="", help="write a profile of the server here (pstats)")
     arguments = parser.parse_args()
+    arguments.hosts = arguments.hosts or max(10, arguments.machines // 500)
     if not arguments.postgres:
         measure(arguments, "")
         return
