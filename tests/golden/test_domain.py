@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pileus.dataplane import domain_xml, names
-from pileus.wire.machines import Disk, MachineSpec, Nic
+from pileus.wire.machines import Disk, MachineSpec, Nic, Throttle
 from pileus.wire.segments import Segment
 
 FOLDER = Path(__file__).parent
@@ -51,6 +51,32 @@ LARGE = MachineSpec(
     disks=[disk(1), disk(0), disk(2, read_only=True, format="raw")],
     nics=[nic(1), nic(0)],
 )
+THROTTLED = MachineSpec(
+    name="i-3-8-VM",
+    uuid="b7a3a0de-5c0f-4a52-a2ce-6f5c3c1a0c13",
+    cpus=1,
+    cpu_mhz=500,
+    memory_mib=128,
+    disks=[
+        disk(
+            0,
+            cache="writethrough",
+            throttle=Throttle(
+                read_bytes_sec=1048576,
+                read_bytes_sec_max=4194304,
+                read_bytes_sec_max_length=10,
+                write_bytes_sec=524288,
+                read_iops_sec=100,
+                write_iops_sec=50,
+                write_iops_sec_max=200,
+                write_iops_sec_max_length=5,
+            ),
+        ),
+        disk(1, cache="writeback", throttle=Throttle(total_iops_sec=500)),
+        disk(2, throttle=Throttle()),
+    ],
+    nics=[],
+)
 HERE = {
     "domain": "i-2-12-VM",
     "cloud": "5f1c",
@@ -62,6 +88,7 @@ CASES = {
     "domain_tcg": (SPEC, domain_xml.Circumstances(accelerator="tcg", **HERE)),
     "domain_kvm": (SPEC, domain_xml.Circumstances(accelerator="kvm", shares=True, **HERE)),
     "domain_large": (LARGE, domain_xml.Circumstances(accelerator="tcg", shares=True, cache="writeback", **HERE)),
+    "domain_throttled": (THROTTLED, domain_xml.Circumstances(accelerator="kvm", **HERE)),
     "domain_bare": (
         MachineSpec(name="v", uuid=SPEC.uuid, cpus=1, cpu_mhz=1, memory_mib=64, disks=[], nics=[]),
         domain_xml.Circumstances(accelerator="tcg", **HERE),

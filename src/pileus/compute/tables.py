@@ -34,6 +34,15 @@ service_offering = sa.Table(
     sa.Column("default_use", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("rates", sa.JSON, nullable=False, default=dict),
     sa.Column("cache_mode", sa.String(32)),
+    sa.Column("customized_iops", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("min_iops", sa.BigInteger),
+    sa.Column("max_iops", sa.BigInteger),
+    sa.Column("snapshot_reserve", sa.Integer),
+    sa.Column("disk_offering_id", type_id, sa.ForeignKey("disk_offering.id")),  # of root disks; None = as said here
+    sa.Column("strict_disk_offering", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("planner", sa.String(64)),  # None = the setting's
+    sa.Column("lease_days", sa.Integer),
+    sa.Column("lease_action", sa.String(16)),  # STOP DESTROY
     sa.Column("details", sa.JSON, nullable=False, default=dict),
     sa.Column("domain_ids", sa.JSON, nullable=False, default=list),
     sa.Column("zone_ids", sa.JSON, nullable=False, default=list),
@@ -83,6 +92,9 @@ machine = sa.Table(
     sa.Column("ha_enabled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("dynamic_scaling", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("group_name", sa.String(255)),
+    sa.Column("lease_until", sa.Float),
+    sa.Column("lease_action", sa.String(16)),  # STOP DESTROY
+    sa.Column("lease_state", sa.String(16)),  # PENDING DONE CANCELLED DISABLED
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("updated", sa.Float),
     sa.Column("destroyed", sa.Float),
@@ -94,5 +106,11 @@ sa.Index(
     machine.c.destroyed,
     sqlite_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
     postgresql_where=sa.and_(machine.c.destroyed.is_not(None), machine.c.removed.is_(None)),
+)
+sa.Index(
+    "ix_machine_lease",
+    machine.c.lease_until,
+    sqlite_where=machine.c.lease_state == "PENDING",
+    postgresql_where=machine.c.lease_state == "PENDING",
 )
 counted(machine)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 import msgspec
 
 from pileus.dataplane import names
-from pileus.wire.machines import Disk, MachineSpec, Nic
+from pileus.wire.machines import Disk, MachineSpec, Nic, Throttle
 
 NAMESPACE = "urn:pileus:machine:1"  # of the metadata element that marks a domain as ours
 TB_CACHE_MIB = 32  # QEMU's own choice for TCG grows to 1 GiB for each guest
@@ -92,13 +92,24 @@ def _platform(domain: Xml.Element, *, kvm: bool) -> None:
 
 def _disk(devices: Xml.Element, disk: Disk, here: Circumstances) -> None:
     element = _add(devices, "disk", type="file", device="disk")
-    _add(element, "driver", name="qemu", type=disk.format, cache=here.cache, discard="unmap")
+    _add(element, "driver", name="qemu", type=disk.format, cache=disk.cache or here.cache, discard="unmap")
     _add(element, "source", file=disk.path)
     letters = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
     _add(element, "target", dev=letters[disk.bus] + _letter(disk.device), bus=disk.bus)
+    if disk.throttle is not None:
+        _throttle(element, disk.throttle)
     if disk.read_only:
         _add(element, "readonly")
     _add(element, "serial", disk.volume.replace("-", "")[:20])
+
+
+def _throttle(element: Xml.Element, limits: Throttle) -> None:
+    """Limit what the disk does; the fields are named as libvirt's elements."""
+    named = [(name, value) for name, value in msgspec.structs.asdict(limits).items() if value]
+    if named:
+        tune = _add(element, "iotune")
+        for name, value in named:
+            _add(tune, name, str(value))
 
 
 def _nic(devices: Xml.Element, nic: Nic, here: Circumstances) -> None:

@@ -30,12 +30,16 @@ storage_pool = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False, server_default="0"),  # bytes really there, as hosts report
     sa.Column("allocated", sa.BigInteger, nullable=False, server_default="0"),  # bytes promised to volumes
     sa.Column("overprovision", sa.Float, nullable=False, server_default="2"),
-    sa.Column("capacity_iops", sa.BigInteger),
+    sa.Column("capacity_iops", sa.BigInteger),  # None = not known, as many as are asked for
+    sa.Column("allocated_iops", sa.BigInteger, nullable=False, server_default="0"),  # promised to volumes
     sa.Column("tags", sa.String(1024), nullable=False, server_default=""),  # ",ssd,fast,"
+    sa.Column("tag_rule", sa.String(4096)),  # instead of tags: says which offerings' volumes the pool takes
+    sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # none: all hosts within the scope
     sa.Column("details", sa.JSON, nullable=False, default=dict),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
     sa.CheckConstraint("allocated >= 0", name="allocated_not_negative"),
+    sa.CheckConstraint("allocated_iops >= 0", name="allocated_iops_not_negative"),
 )
 
 disk_offering = sa.Table(
@@ -55,6 +59,7 @@ disk_offering = sa.Table(
     sa.Column("tags", sa.String(1024), nullable=False, server_default=""),
     sa.Column("cache_mode", sa.String(32)),
     sa.Column("rates", sa.JSON, nullable=False, default=dict),  # bytes and IOPS limits by API name
+    sa.Column("snapshot_reserve", sa.Integer),  # percent of a volume, on storage that hypervisors make snapshots in
     sa.Column("encrypt", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("strict_size", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -84,6 +89,8 @@ volume = sa.Table(
     sa.Column("physical_size", sa.BigInteger),
     sa.Column("disk_offering_id", type_id, sa.ForeignKey("disk_offering.id")),
     sa.Column("service_offering_id", type_id),
+    sa.Column("min_iops", sa.BigInteger),  # promised by its pool
+    sa.Column("max_iops", sa.BigInteger),
     sa.Column("template_id", type_id, sa.ForeignKey("template.id"), index=True),
     sa.Column("format", sa.String(16), nullable=False, server_default="QCOW2"),
     sa.Column("path", sa.String(1024), nullable=False, server_default=""),

@@ -7,6 +7,28 @@ import msgspec
 from pileus.wire.segments import Segment
 
 
+class Throttle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a disk may do at most, a second; 0 = no limit.
+
+    ``max`` is what it may do in a burst, which lasts ``max_length`` seconds at most (0 = the hypervisor's choice).  The
+    total and the limits of reading and writing exclude each other.
+    """
+
+    read_bytes_sec: int = 0
+    write_bytes_sec: int = 0
+    total_iops_sec: int = 0
+    read_iops_sec: int = 0
+    write_iops_sec: int = 0
+    read_bytes_sec_max: int = 0
+    write_bytes_sec_max: int = 0
+    read_iops_sec_max: int = 0
+    write_iops_sec_max: int = 0
+    read_bytes_sec_max_length: int = 0
+    write_bytes_sec_max_length: int = 0
+    read_iops_sec_max_length: int = 0
+    write_iops_sec_max_length: int = 0
+
+
 class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A volume as the machine sees it."""
 
@@ -17,6 +39,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str = "qcow2"
     bus: str = "virtio"
     read_only: bool = False
+    cache: str = ""  # "writeback" or "writethrough"; "" = none, as far as the host's file system allows
+    throttle: Throttle | None = None
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
