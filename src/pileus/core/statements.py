@@ -1,4 +1,4 @@
-"""Statements that are compiled once and, on SQLite, run by the driver itself.
+"""Statements that are compiled once and run by the database's driver itself.
 
 SQLAlchemy's work for each execution (contexts, cursors, result metadata) costs several times what SQLite's own does,
 and a deployment takes some eighty statements.  What comes back looks as from SQLAlchemy: its rows, its ways to take
@@ -14,9 +14,12 @@ from typing import Any, cast
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Row
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
+
+from pileus.core import postgres
 
 Processor = Callable[[Any], Any]
 _row = cast(Callable[..., Row[Any]], Row)
@@ -124,38 +127,77 @@ class Fixed:
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
-        self._compiled: tuple[str, list[tuple[str, Any, Processor | None]], Shape | None] | None = None
+        self._compiled: list[_Compiled | None] = [None, None]  # on PostgreSQL, on SQLite
 
     def __call__(self, db: Connection, parameters: Mapping[str, Any]) -> Any:
-        """Run it in the transaction: a CursorResult, or on SQLite ``Rows``."""
-        if db.dialect.name != "sqlite":
-            return db.execute(self.statement, dict(parameters))
-        if self._compiled is None:
-            self._compiled = self._compile(db)
-        text, binds, shape = self._compiled
+        """Run it in the transaction: ``Rows``."""
+        sqlite = db.dialect.name == "sqlite"
+        compiled = self._compiled[sqlite]
+        if compiled is None:
+            compiled = self._compiled[sqlite] = _Compiled(self.statement, db)
         values: list[Any] = []
-        for name, default, processor in binds:
+        for name, default, processor in compiled.binds:
             value = parameters.get(name, default)
             values.append(value if processor is None else processor(value))
-        cursor = on_sqlite(db, text, tuple(values))
-        if shape is None:
-            return Rows([], None, cursor.rowcount)
-        return Rows(taken(text, cursor), shape, cursor.rowcount)
+        if sqlite:
+            cursor = on_sqlite(db, compiled.text, tuple(values))
+            if not compiled.columns:
+                return Rows([], None, cursor.rowcount)
+            return Rows(taken(compiled.text, cursor), compiled.shape(db, None), cursor.rowcount)
+        result = postgres.run(db, compiled.text, values)
+        if result.rows is None:
+            return Rows([], None, result.rowcount)
+        return Rows(result.rows, compiled.shape(db, result), result.rowcount)
 
-    def _compile(self, db: Connection) -> tuple[str, list[tuple[str, Any, Processor | None]], Shape | None]:
-        compiled: Any = self.statement.compile(dialect=db.dialect)
+
+class _Compiled:
+    """A statement's text for a database, what makes values of its parameters, and the shape of its result."""
+
+    def __init__(self, statement: Any, db: Connection) -> None:
+        dialect = db.dialect if db.dialect.name == "sqlite" else NUMBERED
+        compiled: Any = statement.compile(dialect=dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
             raise TypeError(f"the text of this statement depends on its parameters: {compiled}")
-        processors: Mapping[str, Any] = compiled._bind_processors
-        binds = [(name, compiled.params[name], processors.get(name)) for name in compiled.positiontup or ()]
-        shape = None
-        if compiled._result_columns:
-            columns = compiled._result_columns
-            shape = Shape(
-                [column.keyname for column in columns],
-                [column.type._cached_result_processor(db.dialect, None) for column in columns],
+        processors: Mapping[str, Any] = compiled._bind_processors if dialect is not NUMBERED else _json_binds(compiled)
+        self.binds = [(name, compiled.params[name], processors.get(name)) for name in compiled.positiontup or ()]
+        self.text = str(compiled)
+        self.columns: Any = compiled._result_columns
+        self._shape: Shape | None = None
+
+    def shape(self, db: Connection, result: postgres.Result | None) -> Shape:
+        """Return the shape of the result, made when the first one is there: it tells the types on PostgreSQL."""
+        if self._shape is None:
+            types = [None] * len(self.columns) if result is None else result.types
+            self._shape = Shape(
+                [column.keyname for column in self.columns],
+                [
+                    column.type._cached_result_processor(db.dialect, type_)
+                    for column, type_ in zip(self.columns, types, strict=True)
+                ],
             )
-        return str(compiled), binds, shape
+        return self._shape
+
+
+NUMBERED: Any = PGDialect_psycopg(paramstyle="numeric_dollar")
+"""PostgreSQL's dialect with parameters as the protocol numbers them: $1, $2 …"""
+
+
+def _json_binds(compiled: Any) -> dict[str, Processor]:
+    """Return what makes text of JSON parameters; all others go as they are."""
+    found: dict[str, Processor] = {}
+    for name, bind in compiled.binds.items():
+        kind: Any = bind.type
+        if isinstance(bind.type, sa.JSON):
+            found[name] = _json_or_null if kind.none_as_null else _json
+    return found
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _json_or_null(value: Any) -> str | None:
+    return None if value is None else _json(value)
 
 
 Among = Callable[[sa.ColumnElement[Any], str], sa.ColumnElement[bool]]
@@ -163,28 +205,31 @@ Among = Callable[[sa.ColumnElement[Any], str], sa.ColumnElement[bool]]
 
 
 class Listing:
-    """A statement with parameters that are lists: on SQLite each is one JSON text, so that its text never changes."""
+    """A statement with parameters that are lists: one JSON text on SQLite, one array on PostgreSQL.
+
+    So its text never changes, however many there are.
+    """
 
     def __init__(self, make: Callable[[Among], Any]) -> None:
-        self._expanding = make(_expanding)
-        self._lists: list[str] = []
-        self._fixed = Fixed(make(self._unpacked))
+        self._lists: set[str] = set()
+        self._on_sqlite = Fixed(make(self._unpacked))
+        self._on_postgresql = Fixed(make(_any))
 
     def __call__(self, db: Connection, parameters: Mapping[str, Any]) -> Any:
-        """Run it in the transaction: a CursorResult, or on SQLite ``Rows``."""
+        """Run it in the transaction: ``Rows``."""
         if db.dialect.name != "sqlite":
-            return db.execute(self._expanding, dict(parameters))
+            return self._on_postgresql(db, parameters)
         lists = {name: msgspec.json.encode(parameters[name]).decode() for name in self._lists}
-        return self._fixed(db, {**parameters, **lists})
+        return self._on_sqlite(db, {**parameters, **lists})
 
     def _unpacked(self, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-        self._lists.append(name)
+        self._lists.add(name)
         values = sa.func.json_each(sa.bindparam(name, type_=sa.Text)).table_valued("value")
         return column.in_(sa.select(values.c.value))
 
 
-def _expanding(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-    return column.in_(sa.bindparam(name, expanding=True, type_=column.type))
+def _any(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    return column == sa.any_(sa.bindparam(name, type_=sa.ARRAY(column.type)))
 
 
 def equal(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:

@@ -12,7 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pileus.core.statements import Rows, Shape, on_sqlite, taken
+from pileus.core import postgres
+from pileus.core.statements import NUMBERED, Rows, Shape, on_sqlite, taken
 
 
 class Prepared:
@@ -20,24 +21,30 @@ class Prepared:
 
     def __init__(self, text: str, *, postgresql: str | None = None) -> None:
         self._texts = {"sqlite": text, "postgresql": postgresql or text}
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._shape: Shape | None = None
 
-    def _for(self, db: Connection) -> tuple[str, tuple[str, ...] | None]:
+    def _for(self, db: Connection) -> tuple[str, tuple[str, ...]]:
         dialect = db.dialect
         found = self._compiled.get(dialect.name)
         if found is None:
-            compiled: Any = sa.text(self._texts[dialect.name]).compile(dialect=dialect)
-            names = tuple(compiled.positiontup) if compiled.positional else None
-            found = self._compiled[dialect.name] = (str(compiled), names)
+            numbered = dialect if dialect.name == "sqlite" else NUMBERED
+            compiled: Any = sa.text(self._texts[dialect.name]).compile(dialect=numbered)
+            found = self._compiled[dialect.name] = (str(compiled), tuple(compiled.positiontup or ()))
         return found
 
     def __call__(self, db: Connection, **values: Any) -> Any:
-        """Run it in the transaction: a CursorResult, or on SQLite ``Rows`` (as the statement says: not typed)."""
+        """Run it in the transaction: ``Rows`` of values as the driver gives them."""
         text, names = self._for(db)
-        if names is None:
-            return db.exec_driver_sql(text, values)
-        cursor = on_sqlite(db, text, tuple([values[name] for name in names]))
+        given = tuple([values[name] for name in names])
+        if db.dialect.name != "sqlite":
+            result = postgres.run(db, text, given)
+            if result.rows is None:
+                return Rows([], None, result.rowcount)
+            if self._shape is None:
+                self._shape = Shape(result.names)
+            return Rows(result.rows, self._shape, result.rowcount)
+        cursor = on_sqlite(db, text, given)
         if cursor.description is None:
             return Rows([], None, cursor.rowcount)
         rows = taken(text, cursor)
@@ -50,10 +57,12 @@ class Prepared:
         if not rows:
             return
         text, names = self._for(db)
-        if names is None:
-            db.exec_driver_sql(text, [dict(row) for row in rows])
-        else:
-            db.exec_driver_sql(text, [tuple([row[name] for name in names]) for row in rows])
+        given = [tuple([row[name] for name in names]) for row in rows]
+        if db.dialect.name == "sqlite":
+            db.exec_driver_sql(text, given)
+            return
+        for each in given:
+            postgres.run(db, text, each)
 
 
 def id_list(db: Connection, ids: Sequence[int] | Sequence[str]) -> Any:
