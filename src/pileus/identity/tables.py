@@ -105,6 +105,11 @@ user = sa.Table(
     sa.Column("api_key", sa.String(128), unique=True),
     sa.Column("secret_key", sa.Text),  # encrypted
     sa.Column("api_key_access", sa.Boolean),  # null = as the account's
+    sa.Column("two_factor_state", sa.String(8), nullable=False, server_default="off"),  # off pending on
+    sa.Column("two_factor_provider", sa.String(16)),  # totp staticpin
+    sa.Column("two_factor_key", sa.Text),  # encrypted
+    sa.Column("two_factor_step", sa.BigInteger),  # of the last code that was taken: none up to it is taken again
+    sa.Column("two_factor_mandated", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
@@ -125,8 +130,25 @@ session = sa.Table(
     sa.Column("token_hash", sa.String(64), nullable=False, unique=True),  # SHA-256 of the cookie
     sa.Column("key_hash", sa.String(64), nullable=False),  # SHA-256 of the session key
     sa.Column("user_id", type_id, sa.ForeignKey("user_.id"), nullable=False, index=True),
+    sa.Column("verified", sa.Boolean, nullable=False, server_default=sa.true()),  # false = a second factor is to come
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("expires", sa.Float, nullable=False),
+)
+
+password_reset = sa.Table(
+    "password_reset",
+    metadata,
+    sa.Column("user_id", type_id, sa.ForeignKey("user_.id"), primary_key=True, autoincrement=False),
+    sa.Column("token_hash", sa.String(64), nullable=False),  # SHA-256 of what was mailed
+    sa.Column("expires", sa.Float, nullable=False),
+)
+
+failure = sa.Table(
+    "sign_in_failure",
+    metadata,
+    sa.Column("key_hash", sa.String(64), primary_key=True),  # SHA-256 of who failed: a name and address, a user
+    sa.Column("amount", sa.Integer, nullable=False),
+    sa.Column("last", sa.Float, nullable=False, index=True),
 )
 
 ssh_key_pair = sa.Table(
@@ -153,6 +175,7 @@ user_data = sa.Table(
     sa.Column("domain_id", type_id, sa.ForeignKey("domain.id"), nullable=False),
     sa.Column("data", sa.Text, nullable=False),  # base64
     sa.Column("params", sa.String(4096)),  # names of the variables in it, by commas
+    sa.Column("cni", sa.Boolean, nullable=False, server_default=sa.false()),  # a CNI configuration, of Kubernetes
     sa.Column("created", sa.Float, nullable=False),
     sa.UniqueConstraint("account_id", "name"),
 )
