@@ -160,7 +160,9 @@ def _run(session: _Session, text: str, values: Sequence[Any]) -> Result:
 
 def _checked(session: _Session, result: Any) -> Any:
     if result.status not in _DONE:
-        raise errors.error_from_result(result, "utf-8")
+        error = errors.error_from_result(result, "utf-8")
+        # Of a connection that broke, libpq knows no code, by which psycopg would know what kind of error it is.
+        raise error if session.pgconn.status == pq.ConnStatus.OK else psycopg.OperationalError(str(error))
     return result
 
 
@@ -202,16 +204,14 @@ def rollback(db: Connection) -> None:
 def is_alive(connection: Any, unused_since: float) -> None:
     """Check a connection that the pool gives out; DisconnectionError makes the pool open another.
 
-    A server that has gone away has closed its end, which makes the idle connection readable: no round trip is
-    needed to see that.  After a long rest it is asked, for a network that lost it without a word.
+    A server that has gone away has closed its end, which makes the idle connection readable; no round trip is needed
+    to see that nothing came.  After a long rest it is asked all the same, for a network that lost it without a word.
     """
     pgconn = connection.pgconn
     try:
         poll = select.poll()
         poll.register(pgconn.socket, select.POLLIN)
-        if poll.poll(0):
-            pgconn.consume_input()
-        if time.monotonic() - unused_since > IDLE_SECONDS:
+        if poll.poll(0) or time.monotonic() - unused_since > IDLE_SECONDS:
             pgconn.exec_(b"")
         if pgconn.status == pq.ConnStatus.OK:
             return
