@@ -12,9 +12,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pileus.compute.tables import machine
 from pileus.core.jobs.prepared import Prepared
-from pileus.infrastructure import dedication
-from pileus.infrastructure.tables import cluster, host, pod
+from pileus.infrastructure import access_groups, dedication
+from pileus.infrastructure.tables import cluster, host, hypervisor_limit, pod, zone
 from pileus.scheduling.filters import cpu, memory
 from pileus.scheduling.model import Host, Place, Plan, Pool, Refusal, Request, Snapshot, unpack_tags
 from pileus.scheduling.planner import fit, plan
@@ -37,10 +38,13 @@ _give_host = Prepared(
     "UPDATE host SET used_cpu_mhz = used_cpu_mhz - :cpu, used_memory_mib = used_memory_mib - :memory WHERE id = :host"
 )
 _take_pool = Prepared(
-    "UPDATE storage_pool SET allocated = allocated + :size"
+    "UPDATE storage_pool SET allocated = allocated + :size, allocated_iops = allocated_iops + :iops"
     " WHERE id = :pool AND state = 'Up' AND removed IS NULL AND allocated + :size <= capacity * overprovision"
+    " AND (:iops = 0 OR capacity_iops IS NULL OR allocated_iops + :iops <= capacity_iops)"
 )
-_give_pool = Prepared("UPDATE storage_pool SET allocated = allocated - :size WHERE id = :pool")
+_give_pool = Prepared(
+    "UPDATE storage_pool SET allocated = allocated - :size, allocated_iops = allocated_iops - :iops WHERE id = :pool"
+)
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -91,27 +95,35 @@ class Placement:
     def _take(self, db: Connection, snapshot: Snapshot, place: Place, request: Request) -> bool:
         """Take a place by guarded updates; all of it or nothing."""
         target = snapshot.hosts[place.host_id]
-        wanted: dict[int, int] = {}
+        wanted: dict[int, tuple[int, int]] = {}
         for disk, pool_id in zip(request.disks, place.pool_ids, strict=True):
             if disk.pool_id is None:
-                wanted[pool_id] = wanted.get(pool_id, 0) + disk.size
+                size, iops = wanted.get(pool_id, (0, 0))
+                wanted[pool_id] = (size + disk.size, iops + disk.iops)
         if not take_host(db, place.host_id, request.cpu, request.memory):
             target.used_memory = target.memory_limit  # full, or no longer up: not again from this snapshot
             return False
+        if target.most_guests is not None and _guests(db, target.id) >= target.most_guests:
+            # Counted after the host's row is ours: whoever placed a machine before has committed it.
+            give_host(db, place.host_id, request.cpu, request.memory)
+            target.guests = target.most_guests
+            return False
         taken: list[int] = []
-        for pool_id, size in sorted(wanted.items()):
-            if not take_pool(db, pool_id, size):
+        for pool_id, (size, iops) in sorted(wanted.items()):
+            if not take_pool(db, pool_id, size, iops):
                 pool = snapshot.pools[pool_id]
                 pool.allocated = pool.limit
                 for other in taken:
-                    give_pool(db, other, wanted[other])
+                    give_pool(db, other, *wanted[other])
                 give_host(db, place.host_id, request.cpu, request.memory)
                 return False
             taken.append(pool_id)
         target.used_cpu += request.cpu
         target.used_memory += request.memory
-        for pool_id, size in wanted.items():
+        target.guests += 1
+        for pool_id, (size, iops) in wanted.items():
             snapshot.pools[pool_id].allocated += size
+            snapshot.pools[pool_id].allocated_iops += iops
         return True
 
 
@@ -141,14 +153,14 @@ def give_host(db: Connection, host_id: int, cpu: int, memory: int) -> None:
     _give_host(db, host=host_id, cpu=cpu, memory=memory)
 
 
-def take_pool(db: Connection, pool_id: int, size: int) -> bool:
-    """Take bytes of a pool, where it has them; tell whether it had."""
-    return _take_pool(db, pool=pool_id, size=size).rowcount == 1
+def take_pool(db: Connection, pool_id: int, size: int, iops: int = 0) -> bool:
+    """Take bytes and IOPS of a pool, where it has them; tell whether it had."""
+    return _take_pool(db, pool=pool_id, size=size, iops=iops).rowcount == 1
 
 
-def give_pool(db: Connection, pool_id: int, size: int) -> None:
-    """Give bytes of a pool back."""
-    _give_pool(db, pool=pool_id, size=size)
+def give_pool(db: Connection, pool_id: int, size: int, iops: int = 0) -> None:
+    """Give bytes and IOPS of a pool back."""
+    _give_pool(db, pool=pool_id, size=size, iops=iops)
 
 
 _HOSTS = (
@@ -167,11 +179,21 @@ _HOSTS = (
         host.c.used_cpu_mhz,
         host.c.used_memory_mib,
         host.c.tags,
+        host.c.tag_rule,
+        host.c.os_category_id,
+        host.c.access_groups,
+        cluster.c.access_groups.label("of_cluster"),
+        pod.c.access_groups.label("of_pod"),
+        zone.c.access_groups.label("of_zone"),
         cluster.c.cpu_overcommit,
         cluster.c.memory_overcommit,
         sa.and_(cluster.c.allocation_state == _ENABLED, pod.c.allocation_state == _ENABLED).label("enabled"),
     )
-    .select_from(host.join(cluster, cluster.c.id == host.c.cluster_id).join(pod, pod.c.id == host.c.pod_id))
+    .select_from(
+        host.join(cluster, cluster.c.id == host.c.cluster_id)
+        .join(pod, pod.c.id == host.c.pod_id)
+        .join(zone, zone.c.id == host.c.zone_id)
+    )
     .where(host.c.removed.is_(None))
 )
 _POOLS = sa.select(storage_pool).where(storage_pool.c.removed.is_(None))
@@ -188,6 +210,8 @@ def candidates(db: Connection, request: Request) -> tuple[frozenset[int], frozen
 def load(db: Connection) -> Snapshot:
     """Load all hosts and pools."""
     reserved = dedication.Reserved(db)
+    most = _most_guests(db)
+    guests = _all_guests(db) if most else {}
     hosts = [
         Host(
             id=row.id,
@@ -206,11 +230,31 @@ def load(db: Connection) -> Snapshot:
             used_cpu=row.used_cpu_mhz,
             used_memory=row.used_memory_mib,
             tags=unpack_tags(row.tags),
+            tag_rule=row.tag_rule,
+            access_groups=access_groups.effective(row),
+            os_category_id=row.os_category_id,
+            guests=guests.get(row.id, 0),
+            most_guests=most.get(row.hypervisor),
             reserved=reserved.of(row.zone_id, row.pod_id, row.cluster_id, row.id),
         )
         for row in db.execute(_HOSTS)
     ]
     return Snapshot(hosts, _pools(db.execute(_POOLS).all()))
+
+
+def _most_guests(db: Connection) -> dict[str, int]:
+    """Return how many machines a host may have, by hypervisor, where that is limited."""
+    limited = sa.select(hypervisor_limit.c.hypervisor, hypervisor_limit.c.guests)
+    return {row.hypervisor: row.guests for row in db.execute(limited.where(hypervisor_limit.c.guests.is_not(None)))}
+
+
+def _all_guests(db: Connection) -> dict[int, int]:
+    counted = sa.select(machine.c.host_id, sa.func.count().label("count")).where(machine.c.host_id.is_not(None))
+    return {row.host_id: row.count for row in db.execute(counted.group_by(machine.c.host_id))}
+
+
+def _guests(db: Connection, host_id: int) -> int:
+    return int(db.execute(sa.select(sa.func.count()).where(machine.c.host_id == host_id)).scalar_one())
 
 
 def _pools(rows: Sequence[Any]) -> list[Pool]:
@@ -225,8 +269,12 @@ def _pools(rows: Sequence[Any]) -> list[Pool]:
             up=row.state == "Up",
             limit=int(row.capacity * row.overprovision),
             allocated=row.allocated,
+            iops_limit=row.capacity_iops,
+            allocated_iops=row.allocated_iops,
             hypervisor=row.hypervisor,
             tags=unpack_tags(row.tags),
+            tag_rule=row.tag_rule,
+            access_groups=access_groups.split(row.access_groups),
         )
         for row in rows
     ]

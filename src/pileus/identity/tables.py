@@ -77,6 +77,7 @@ account = sa.Table(
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("details", sa.JSON, nullable=False, default=dict),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column("needs_cleanup", sa.Boolean, nullable=False, server_default=sa.false()),  # its deletion failed
     sa.Column("removed", sa.Float),
 )
 sa.Index(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from pileus.core import database
 from pileus.core.listing import related
 from pileus.core.rendering import date
-from pileus.infrastructure import tables
+from pileus.infrastructure import access_groups, host_servers, tables
 from pileus.infrastructure.capacity import MIB, percent
 from pileus.infrastructure.model import unpack_tags
 
@@ -25,9 +27,12 @@ def hosts(
     zones = related(db, tables.zone, (row.zone_id for row in rows))
     pods = related(db, tables.pod, (row.pod_id for row in rows))
     clusters = related(db, tables.cluster, (row.cluster_id for row in rows))
+    servers = host_servers.fields(db, rows)
+    categories = _categories(db, rows)
+    local = _with_local_storage(db, rows)
     found: list[dict[str, Any]] = []
     for row in rows:
-        cluster = clusters[row.cluster_id]
+        cluster, tags = clusters[row.cluster_id], row.tag_rule or unpack_tags(row.tags)
         view: dict[str, Any] = {
             "id": row.uuid,
             "name": row.name,
@@ -50,10 +55,11 @@ def hosts(
             "disconnected": date(row.disconnected),
             "lastpinged": date(row.last_report),
             "hahost": False,
-            "hosttags": unpack_tags(row.tags),
-            "explicithosttags": unpack_tags(row.tags),
-            "istagarule": False,
-            "islocalstorageactive": False,
+            "username": row.username,
+            "hosttags": tags,
+            "explicithosttags": tags,
+            "istagarule": row.tag_rule is not None,
+            "islocalstorageactive": row.id in local,
             "encryptionsupported": False,
             "instanceconversionsupported": False,
             "ueficapability": False,
@@ -61,6 +67,9 @@ def hosts(
             "cpunumber": row.cpus,
             "cpuspeed": row.cpu_mhz,
             "memorytotal": row.memory_mib * MIB,
+            **access_groups.fields(row, cluster=cluster, pod=pods[row.pod_id], zone=zones[row.zone_id]),
+            **servers.get(row.id, {}),
+            **categories.get(row.os_category_id, {}),
         }
         if groups & {"all", "capacity"}:
             view |= _capacity(row, cluster)
@@ -70,6 +79,22 @@ def hosts(
             view["details"] = _details(row)
         found.append(view)
     return found
+
+
+def _categories(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[str, str]]:
+    """Return the fields of the OS categories that the hosts are preferred for, by category."""
+    category = database.metadata.tables["os_category"]  # a later slice's
+    named = related(db, category, (row.os_category_id for row in rows))
+    return {id_: {"oscategoryid": row.uuid, "oscategoryname": row.name} for id_, row in named.items()}
+
+
+def _with_local_storage(db: Connection, rows: Sequence[Row[Any]]) -> frozenset[int]:
+    """Return the hosts that have storage of their own which is up."""
+    pool = database.metadata.tables["storage_pool"]  # a later slice's
+    there = sa.select(pool.c.host_id).where(
+        pool.c.host_id.in_([row.id for row in rows]), pool.c.state == "Up", pool.c.removed.is_(None)
+    )
+    return frozenset(db.execute(there).scalars())
 
 
 def _capacity(row: Row[Any], cluster: Row[Any]) -> dict[str, Any]:

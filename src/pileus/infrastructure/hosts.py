@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.core import database
+from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter
 from pileus.core.parameters import is_uuid
 from pileus.core.settings import declare
@@ -29,6 +30,7 @@ SIMULATED_CPUS, SIMULATED_MHZ, SIMULATED_MEMORY_MIB = 128, 2500, 2 * 1024 * 1024
 
 Removal = Callable[[Connection, Row[Any]], None]
 _removals: list[Removal] = []
+_annotators: list[Callable[[Call, Row[Any], str], None]] = []
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -46,6 +48,17 @@ class Found(msgspec.Struct, frozen=True):
 def on_forced_removal(function: Removal) -> None:
     """Register what happens to things on a host that is removed by force (they are no longer there)."""
     _removals.append(function)
+
+
+def on_annotation(function: Callable[[Call, Row[Any], str], None]) -> None:
+    """Register who keeps notes on hosts."""
+    _annotators[:] = [function]
+
+
+def annotate(call: Call, row: Row[Any], text: str) -> None:
+    """Leave a note on a host."""
+    for function in _annotators:
+        function(call, row, text)
 
 
 def let_go(db: Connection, row: Row[Any]) -> None:
@@ -130,7 +143,9 @@ def _simulated_address(name: str, uuid: str) -> str:
         return str(ipaddress.IPv4Address("172.16.0.0") + int(uuid[:5], 16))
 
 
-def store(db: Connection, cluster: Row[Any], url: str, found: Found, *, tags: str, resource_state: str) -> Row[Any]:
+def store(
+    db: Connection, cluster: Row[Any], url: str, found: Found, *, tags: str, resource_state: str, groups: str = ""
+) -> Row[Any]:
     """Insert the host, or bring back the row of one that was removed, and return it."""
     facts = found.facts
     values: dict[str, Any] = {
@@ -145,6 +160,11 @@ def store(db: Connection, cluster: Row[Any], url: str, found: Found, *, tags: st
         "state": found.state,
         "resource_state": resource_state,
         "tags": tags,
+        "tag_rule": None,
+        "access_groups": groups,
+        "os_category_id": None,
+        "username": None,
+        "password": None,
         "last_report": found.last_report,
         "disconnected": None,
         "created": database.now(),

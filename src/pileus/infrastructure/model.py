@@ -7,6 +7,7 @@ import itertools
 import re
 
 from pileus.core.errors import InvalidParameter
+from pileus.scheduling import tag_rules
 
 ENABLED, DISABLED = "Enabled", "Disabled"
 KVM, SIMULATOR = "KVM", "Simulator"
@@ -168,6 +169,20 @@ def pack_tags(parameter: str, tags: list[str] | str | None) -> str:
     if len(packed) > 1024:
         raise InvalidParameter(f"parameter {parameter}: all tags together may be at most 1,000 characters long")
     return packed
+
+
+def tags_or_rule(parameter: str, tags: list[str] | str | None, *, rule: bool) -> dict[str, str | None]:
+    """Return the columns tags and tag_rule: one of the two is empty; a rule must be one that is understood."""
+    if not rule:
+        return {"tags": pack_tags(parameter, tags), "tag_rule": None}
+    text = (tags if isinstance(tags, str) else ",".join(tags or [])).strip()
+    try:
+        tag_rules.compiled(text)
+    except tag_rules.RuleError as error:
+        raise InvalidParameter(
+            f"parameter {parameter} is no tag rule (istagarule=true), such as tags[0] == 'ssd': {error}"
+        ) from None
+    return {"tags": "", "tag_rule": text}
 
 
 def unpack_tags(stored: str) -> str | None:

@@ -28,6 +28,7 @@ zone = sa.Table(
     sa.Column("edge", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("token", sa.String(64), nullable=False),
     sa.Column("details", sa.JSON, nullable=False, default=dict),
+    sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # of storage: ",fast,dmz,"
     sa.Column("sort_key", sa.Integer, nullable=False, server_default="0"),  # lists begin with the lowest
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
@@ -110,11 +111,26 @@ pod = sa.Table(
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("gateway", sa.String(64)),
     sa.Column("netmask", sa.String(64)),
-    sa.Column("start_ip", sa.String(64)),
-    sa.Column("end_ip", sa.String(64)),
+    sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # of storage: ",fast,dmz,"
     sa.Column("allocation_state", sa.String(16), nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
+)
+
+management_range = sa.Table(
+    "management_range",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("pod_id", type_id, sa.ForeignKey("pod.id"), nullable=False, index=True),
+    sa.Column("gateway", sa.String(64), nullable=False),
+    sa.Column("netmask", sa.String(64), nullable=False),
+    sa.Column("start_ip", sa.String(64), nullable=False),
+    sa.Column("end_ip", sa.String(64), nullable=False),
+    sa.Column("vlan", sa.String(32), nullable=False, server_default="untagged"),  # untagged vlan://100
+    sa.Column("for_system_vms", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("pod_id", "start_ip"),
 )
 
 cluster = sa.Table(
@@ -131,6 +147,9 @@ cluster = sa.Table(
     sa.Column("managed_state", sa.String(32), nullable=False, server_default="Managed"),
     sa.Column("cpu_overcommit", sa.Float, nullable=False, server_default="1"),
     sa.Column("memory_overcommit", sa.Float, nullable=False, server_default="1"),
+    sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # of storage: ",fast,dmz,"
+    sa.Column("username", sa.String(255)),
+    sa.Column("password", sa.Text),  # encrypted
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
 )
@@ -160,6 +179,11 @@ host = sa.Table(
     sa.Column("used_memory_mib", type_id, nullable=False, server_default="0"),
     sa.Column("accelerator", sa.String(16), nullable=False, server_default=""),
     sa.Column("tags", sa.String(1024), nullable=False, server_default=""),  # ",ssd,gpu,": comma before and after each
+    sa.Column("tag_rule", sa.String(4096)),  # instead of tags: says which offerings' machines the host takes
+    sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # of storage: ",fast,dmz,"
+    sa.Column("os_category_id", type_id),  # the images slice's: whose guests this host is preferred for
+    sa.Column("username", sa.String(255)),
+    sa.Column("password", sa.Text),  # encrypted
     sa.Column("facts", sa.JSON, nullable=False, default=dict),
     sa.Column("boot", sa.String(64), nullable=False, server_default=""),
     sa.Column("load", sa.Float),  # average over a minute, as the agent reports it
@@ -225,4 +249,5 @@ hypervisor_limit = sa.Table(
     sa.Column("hypervisor", sa.String(32), nullable=False, unique=True),
     sa.Column("data_volumes", sa.Integer),  # of a machine; null = as many as this server can attach
     sa.Column("hosts_per_cluster", sa.Integer),  # null = any number
+    sa.Column("guests", sa.BigInteger),  # machines on one host; null = any number
 )

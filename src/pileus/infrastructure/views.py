@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.core import entities
-from pileus.core.listing import related
-from pileus.infrastructure import capacity, model, tables
+from pileus.core.listing import grouped, related
+from pileus.infrastructure import access_groups, capacity, management_ranges, model, tables
 
 Things = list[dict[str, Any]]
 
@@ -49,6 +48,7 @@ def zones(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacities: 
                 "guestcidraddress": row.guest_cidr,
                 "resourcedetails": row.details or None,
                 "ismultiarch": False,
+                **access_groups.fields(row),
             }
         if capacities:
             view["capacity"] = room.get(row.id, [])
@@ -59,36 +59,22 @@ def zones(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacities: 
 def pods(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacities: bool = False) -> Things:
     """Return pods with their ranges of management addresses."""
     in_zones = related(db, tables.zone, (row.zone_id for row in rows))
+    ranges = grouped(db, tables.management_range, tables.management_range.c.pod_id, [row.id for row in rows])
     room = capacity.of(db, tables.host.c.pod_id, [row.id for row in rows]) if capacities else {}
     found: Things = []
     for row in rows:
-        ranged = row.start_ip is not None
+        zone = in_zones[row.zone_id]
         view: dict[str, Any] = {
             "id": row.uuid,
             "name": row.name,
-            "zoneid": in_zones[row.zone_id].uuid,
-            "zonename": in_zones[row.zone_id].name,
+            "zoneid": zone.uuid,
+            "zonename": zone.name,
             "gateway": row.gateway,
             "netmask": row.netmask,
             "allocationstate": row.allocation_state,
+            **management_ranges.fields(ranges.get(row.id, [])),
+            **access_groups.fields(row, zone=zone),
         }
-        if ranged:
-            view |= {
-                "startip": [row.start_ip],
-                "endip": [row.end_ip],
-                "forsystemvms": ["0"],
-                "vlanid": ["untagged"],
-                "ipranges": [
-                    {
-                        "startip": row.start_ip,
-                        "endip": row.end_ip,
-                        "forsystemvms": "0",
-                        "vlanid": "untagged",
-                        "gateway": row.gateway,
-                        "cidr": str(ipaddress.IPv4Network(f"{row.gateway}/{row.netmask}", strict=False)),
-                    }
-                ],
-            }
         if capacities:
             view["capacity"] = room.get(row.id, [])
         found.append(view)
@@ -116,6 +102,7 @@ def clusters(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacitie
             "cpuovercommitratio": str(row.cpu_overcommit),
             "memoryovercommitratio": str(row.memory_overcommit),
             "arch": model.ARCHITECTURE,
+            **access_groups.fields(row, pod=in_pods[row.pod_id], zone=in_zones[row.zone_id]),
         }
         if capacities:
             view["capacity"] = room.get(row.id, [])

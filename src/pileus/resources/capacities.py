@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table
 from pileus.compute.tables import machine
 from pileus.images import stores
 from pileus.images.tables import image_store
-from pileus.infrastructure.tables import cluster, host, physical_network, pod, segment_tag
+from pileus.infrastructure.tables import cluster, host, management_range, physical_network, pod, segment_tag
 from pileus.network.tables import ip_range, public_address
 from pileus.storage.tables import storage_pool
 
@@ -166,8 +166,10 @@ def _private(db: Connection, scope: Scope) -> list[Room]:
     if scope.level == CLUSTER or scope.tag:
         return []
     place = pod.c.zone_id if scope.level == ZONE else pod.c.id
-    statement = sa.select(place.label("place"), pod.c.start_ip, pod.c.end_ip).where(
-        pod.c.removed.is_(None), pod.c.start_ip.is_not(None), pod.c.end_ip.is_not(None)
+    statement = (
+        sa.select(place.label("place"), management_range.c.start_ip, management_range.c.end_ip)
+        .join(pod, pod.c.id == management_range.c.pod_id)
+        .where(pod.c.removed.is_(None))
     )
     if scope.place is not None:
         statement = statement.where(place == scope.place)

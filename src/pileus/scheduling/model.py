@@ -34,6 +34,11 @@ class Host(msgspec.Struct, kw_only=True):
     used_cpu: int  # MHz
     used_memory: int  # MiB
     tags: frozenset[str] = frozenset()
+    tag_rule: str | None = None  # instead of tags: which offerings' machines it takes
+    access_groups: frozenset[str] = frozenset()  # of storage: its own and those of its cluster, pod and zone
+    os_category_id: int | None = None  # whose guests it is preferred for
+    guests: int = 0  # machines on it; counted where there is a limit
+    most_guests: int | None = None
     reserved: tuple[Reservation, ...] = ()  # of itself, its cluster, pod and zone
 
 
@@ -49,16 +54,22 @@ class Pool(msgspec.Struct, kw_only=True):
     up: bool
     limit: int  # bytes that may be promised, overprovisioning included
     allocated: int  # bytes
+    iops_limit: int | None = None  # None = not known: as many as are asked for
+    allocated_iops: int = 0
     hypervisor: str | None = None
     tags: frozenset[str] = frozenset()
+    tag_rule: str | None = None  # instead of tags: which offerings' volumes it takes
+    access_groups: frozenset[str] = frozenset()  # none: all hosts within its scope reach it
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A volume that the machine needs."""
 
     size: int  # bytes
+    iops: int = 0  # that it is promised
     local: bool = False  # on the host's own storage
     tags: frozenset[str] = frozenset()
+    listed_tags: tuple[str, ...] = ()  # the same in the offering's order, as tag rules want them
     pool_id: int | None = None  # it is there already; nothing more is allocated
 
 
@@ -72,11 +83,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     memory: int  # MiB
     disks: tuple[Disk, ...] = ()
     host_tags: frozenset[str] = frozenset()
+    listed_tags: tuple[str, ...] = ()  # the same in the offering's order, as tag rules want them
+    os_category_id: int | None = None  # of the template's guest OS
     pod_id: int | None = None
     cluster_id: int | None = None
     host_id: int | None = None
     preferred_host_id: int | None = None  # where it ran last: first choice, no more
     avoid: frozenset[int] = frozenset()  # hosts that failed at it just now
+    planner: str = ""  # in which order hosts are tried; "" = the first that fits
+    neighbours: tuple[tuple[int, int, int], ...] = ()  # of the account's machines: pod, cluster, how many
     account_id: int = 0  # whose machine it is
     domain_id: int = 0
 
@@ -128,16 +143,23 @@ class Snapshot:
         self.hosts: Mapping[int, Host] = {host.id: host for host in hosts}
         self.pools: Mapping[int, Pool] = {pool.id: pool for pool in pools}
         self._by_zone: dict[int, list[Host]] = {}
+        self._preferring: set[int] = set()  # zones with hosts that are preferred for some guest OS
         self._reach: dict[tuple[str, int], list[Pool]] = {}
         for host in sorted(hosts, key=lambda h: h.id):
             self._by_zone.setdefault(host.zone_id, []).append(host)
+            if host.os_category_id is not None:
+                self._preferring.add(host.zone_id)
         for pool in sorted(pools, key=lambda p: p.id):
             place = {"HOST": pool.host_id, "CLUSTER": pool.cluster_id, "ZONE": pool.zone_id}[pool.scope]
             self._reach.setdefault((pool.scope, place or 0), []).append(pool)
 
-    def in_zone(self, zone_id: int) -> Sequence[Host]:
-        """Return the zone's hosts."""
-        return self._by_zone.get(zone_id, [])
+    def in_zone(self, zone_id: int, os_category_id: int | None = None) -> Sequence[Host]:
+        """Return the zone's hosts: first those for this guest OS, last those for another one."""
+        hosts = self._by_zone.get(zone_id, [])
+        if zone_id not in self._preferring:
+            return hosts
+        order = {os_category_id: 0, None: 1} if os_category_id is not None else {None: 0}
+        return sorted(hosts, key=lambda host: order.get(host.os_category_id, 2))
 
     def local_pools(self, host: Host) -> Sequence[Pool]:
         """Return the pools that only this host reaches."""
@@ -153,3 +175,8 @@ class Snapshot:
 def unpack_tags(stored: str) -> frozenset[str]:
     """Return stored tags (",ssd,gpu,") as a set."""
     return frozenset(tag for tag in stored.split(",") if tag)
+
+
+def list_tags(stored: str) -> tuple[str, ...]:
+    """Return stored tags in their order."""
+    return tuple(tag for tag in stored.split(",") if tag)

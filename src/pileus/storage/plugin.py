@@ -9,7 +9,14 @@ from sqlalchemy import Connection
 from pileus.storage import entities, limits, reports
 from pileus.storage.seed import offerings
 
-_MODULES = ("commands.disk_offerings", "commands.pools", "commands.pool_maintenance", "commands.volumes", "attaching")
+_MODULES = (
+    "commands.disk_offerings",
+    "commands.pools",
+    "commands.access",
+    "commands.pool_maintenance",
+    "commands.volumes",
+    "attaching",
+)
 
 
 def load() -> None:

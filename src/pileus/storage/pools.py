@@ -16,6 +16,7 @@ from pileus.core.errors import InvalidParameter
 from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.core.settings import declare
+from pileus.infrastructure import access_groups
 from pileus.infrastructure import tables as places
 from pileus.infrastructure.model import unpack_tags
 from pileus.storage.tables import storage_pool
@@ -76,10 +77,12 @@ def wire(row: Row[Any]) -> Pool:
     return Pool(uuid=row.uuid, kind=row.kind, path=row.path, host=row.server)
 
 
-def reached_by(host: Row[Any]) -> ColumnElement[bool]:
-    """Return the condition for the pools that a host reaches: its own, its cluster's, its zone's."""
+def reached_by(db: Connection, host: Row[Any]) -> ColumnElement[bool]:
+    """Return the condition for the pools that a host reaches: its own, its cluster's, its zone's, if they let it in."""
     columns = storage_pool.c
-    return sa.or_(
+    groups = access_groups.of_host(db, host.id)
+    let_in = sa.or_(columns.access_groups == "", *(access_groups.carries(columns.access_groups, g) for g in groups))
+    within = sa.or_(
         columns.host_id == host.id,
         sa.and_(columns.scope == CLUSTER, columns.cluster_id == host.cluster_id),
         sa.and_(
@@ -88,6 +91,7 @@ def reached_by(host: Row[Any]) -> ColumnElement[bool]:
             sa.or_(columns.hypervisor.is_(None), columns.hypervisor == host.hypervisor),
         ),
     )
+    return sa.and_(within, let_in)
 
 
 def storage_pools(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
@@ -121,8 +125,9 @@ def storage_pools(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> l
                 "disksizeused": row.used,
                 "overprovisionfactor": str(row.overprovision),
                 "capacityiops": row.capacity_iops,
-                "tags": unpack_tags(row.tags),
-                "istagarule": False,
+                "tags": row.tag_rule or unpack_tags(row.tags),
+                "istagarule": row.tag_rule is not None,
+                **access_groups.fields(row),
                 "managed": False,
                 "details": row.details or None,
                 "storagecapabilities": {"VOLUME_SNAPSHOT_QUIESCEVM": "false"},

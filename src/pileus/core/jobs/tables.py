@@ -196,4 +196,8 @@ server = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("heartbeat", sa.Float, nullable=False),
     sa.Column("state", sa.String(32)),  # null: Up; else what it was told: membership.DRAINING
+    sa.Column("agents_url", sa.String(255), nullable=False, server_default=""),  # where agents reach it
+    sa.Column("algorithm", sa.String(16)),  # in maintenance: by which its agents are spread over the others
+    sa.Column("drained_by", sa.Float),  # when maintenance must have been reached
+    sa.Column("forced", sa.Boolean, nullable=False, server_default=sa.true()),  # ... with jobs that still run, too
 )

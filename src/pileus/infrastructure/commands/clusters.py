@@ -16,7 +16,7 @@ from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.core.settings import declare
-from pileus.infrastructure import dedication, model, usage, views
+from pileus.infrastructure import access_groups, dedication, model, usage, views
 from pileus.infrastructure.tables import cluster, host
 
 CPU_OVERPROVISIONING = declare(
@@ -54,6 +54,7 @@ class AddCluster(Command):
     zoneid: Ref
     allocationstate: str | None = None
     arch: str | None = None
+    storageaccessgroups: list[str] | None = None
 
     def check(self) -> None:
         """Check the words."""
@@ -81,6 +82,7 @@ class AddCluster(Command):
             allocation_state=self.allocationstate or model.ENABLED,
             cpu_overcommit=call.services.settings.get(CPU_OVERPROVISIONING),
             memory_overcommit=call.services.settings.get(MEMORY_OVERPROVISIONING),
+            access_groups=access_groups.pack(self.storageaccessgroups),
             created=database.now(),
         )
         call.describe(f"created cluster {self.clustername} in pod {self.podid.name}", resource=("Cluster", uuid))
@@ -158,6 +160,7 @@ class ListClusters(ListCommand):
     allocationstate: str | None = None
     managedstate: str | None = None
     arch: str | None = None
+    storageaccessgroup: str | None = None
     showcapacities: bool = False
 
     def query(self, call: Call) -> Query:
@@ -170,6 +173,8 @@ class ListClusters(ListCommand):
         query.same(columns.managed_state, self.managedstate)
         if self.arch is not None and self.arch.lower() != model.ARCHITECTURE:
             query.where(sa.false())
+        if self.storageaccessgroup is not None:
+            query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
         return query.contains(self.keyword, columns.name, columns.hypervisor)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:

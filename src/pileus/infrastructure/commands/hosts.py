@@ -14,7 +14,17 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import dedication, host_views, hosts, hypervisor_limits, model, reconnecting, usage
+from pileus.infrastructure import (
+    access_groups,
+    dedication,
+    host_servers,
+    host_views,
+    hosts,
+    hypervisor_limits,
+    model,
+    reconnecting,
+    usage,
+)
 from pileus.infrastructure.tables import cluster, host
 
 _NOT_THERE = frozenset({"machine.last_host_id", "dedication"})  # where a machine ran once binds nothing
@@ -36,8 +46,9 @@ class AddHost(Command):
     clustername: str | None = None
     hosttags: list[str] | None = None
     allocationstate: str | None = None
-    username: str | None = None  # CloudStack logs in by SSH with these; our agents have certificates
+    username: str | None = None  # kept for whoever administers the host; our agents have certificates
     password: str | None = None
+    storageaccessgroups: list[str] | None = None
 
     def check(self) -> None:
         """Check the words and the URL."""
@@ -69,7 +80,12 @@ class AddHost(Command):
             found,
             tags=model.pack_tags("hosttags", self.hosttags),
             resource_state=self.allocationstate or model.ENABLED,
+            groups=access_groups.pack(self.storageaccessgroups),
         )
+        if self.username or self.password:
+            secret = call.services.secrets.encrypt(self.password) if self.password else None
+            database.change(call.db, host, row.id, username=self.username or None, password=secret)
+            row = database.one(call.db, host, row.id)
         call.describe(f"added host {row.name} to cluster {place.name}", resource=("Host", row.uuid))
         return Listed(host_views.hosts(call.db, [row], admin=True), 1)
 
@@ -91,12 +107,26 @@ class AddHost(Command):
 
 @command("updateHost")
 class UpdateHost(Command):
-    """Change a host's name, tags, or whether it takes new machines (allocationstate Enable or Disable)."""
+    """Change a host's name, tags, or whether it takes new machines (allocationstate Enable or Disable).
+
+    With istagarule the tags are an expression over the tags of the offerings whose machines the host takes, such as
+    tags.indexOf('ssd') >= 0.  Hosts with an OS category come first for guests of that kind, and last for others.
+    """
 
     id: Ref
     name: str | None = None
     allocationstate: str | None = None
     hosttags: list[str] | None = None
+    istagarule: bool = False
+    oscategoryid: Ref | None = None
+    annotation: str | None = None
+
+    def check(self) -> None:
+        """Check that a rule is there where one is announced, and the note."""
+        if self.istagarule and not self.hosttags:
+            raise MissingParameter("parameter istagarule needs the rule in parameter hosttags")
+        if self.annotation is not None and not self.annotation.strip():
+            raise InvalidParameter("parameter annotation may not be empty")
 
     def run(self, call: Call) -> dict[str, Any]:
         """Change what was passed."""
@@ -109,9 +139,13 @@ class UpdateHost(Command):
                 raise InvalidParameter("parameter name may not be empty")
             changes["name"] = self.name.strip()
         if self.hosttags is not None:
-            changes["tags"] = model.pack_tags("hosttags", self.hosttags)
+            changes |= model.tags_or_rule("hosttags", self.hosttags, rule=self.istagarule)
+        if self.oscategoryid is not None:
+            changes["os_category_id"] = self.oscategoryid.id
         if changes:
             database.change(call.db, host, row.id, **changes)
+        if self.annotation is not None:
+            hosts.annotate(call, row, self.annotation)
         call.describe(f"changed host {row.name}", resource=("Host", row.uuid))
         return host_views.hosts(call.db, [database.one(call.db, host, row.id)], admin=call.caller.admin)[0]
 
@@ -140,6 +174,8 @@ class ListHosts(ListCommand):
     version: str | None = None
     arch: str | None = None
     hahost: bool | None = None
+    storageaccessgroup: str | None = None
+    managementserverid: str | None = None
     details: list[str] | None = None
 
     def check(self) -> None:
@@ -157,6 +193,10 @@ class ListHosts(ListCommand):
         query.same(columns.state, self.state).same(columns.resource_state, self.resourcestate)
         if (self.type or "Routing").lower() != "routing" or self.hahost:
             query.where(sa.false())  # all our hosts are Routing ones, none is kept aside for high availability
+        if self.storageaccessgroup is not None:
+            query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
+        if self.managementserverid is not None:
+            query.where(columns.id.in_(host_servers.hosts_of(call.db, self.managementserverid)))
         for key, value in (("version", self.version), ("architecture", self.arch)):
             if value is not None:
                 query.where(columns.facts[key].as_string() == value)

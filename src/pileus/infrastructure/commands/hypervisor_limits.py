@@ -28,6 +28,7 @@ def view(row: Row[Any]) -> dict[str, Any]:
         "hypervisor": row.hypervisor,
         "hypervisorversion": VERSION,
         "maxdatavolumeslimit": row.data_volumes,
+        "maxguestslimit": row.guests,
         "maxhostspercluster": row.hosts_per_cluster,
         "securitygroupenabled": False,
         "storagemotionenabled": False,
@@ -55,12 +56,16 @@ class ListHypervisorCapabilities(ListCommand):
 
 @command("updateHypervisorCapabilities")
 class UpdateHypervisorCapabilities(Command):
-    """Set the limits of a hypervisor, named by id or by name: hosts of a cluster, data volumes of a new machine."""
+    """Set the limits of a hypervisor, named by id or by name.
+
+    They are: hosts of a cluster, data volumes of a new machine, and machines on a host; what is there already stays.
+    """
 
     id: Ref | None = None
     hypervisor: str | None = None
     hypervisorversion: str | None = None
     maxdatavolumeslimit: int | None = None
+    maxguestslimit: int | None = None
     maxhostspercluster: int | None = None
 
     def check(self) -> None:
@@ -75,6 +80,8 @@ class UpdateHypervisorCapabilities(Command):
             raise InvalidParameter("parameter maxdatavolumeslimit must be 0 or more")
         if self.maxhostspercluster is not None and self.maxhostspercluster < 1:
             raise InvalidParameter("parameter maxhostspercluster must be 1 or more")
+        if self.maxguestslimit is not None and self.maxguestslimit < 1:
+            raise InvalidParameter("parameter maxguestslimit must be 1 or more")
 
     def run(self, call: Call) -> dict[str, Any]:
         """Set what was passed."""
@@ -85,6 +92,7 @@ class UpdateHypervisorCapabilities(Command):
         wanted: dict[str, Any] = {
             "data_volumes": self.maxdatavolumeslimit,
             "hosts_per_cluster": self.maxhostspercluster,
+            "guests": self.maxguestslimit,
         }
         changes = {column: value for column, value in wanted.items() if value is not None}
         if changes:

@@ -16,10 +16,11 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import dedication, model, usage, views
-from pileus.infrastructure.tables import pod
+from pileus.infrastructure import access_groups, dedication, model, usage, views
+from pileus.infrastructure import management_ranges as ranges
+from pileus.infrastructure.tables import management_range, pod
 
-_RELEASED = frozenset({"dedication"})
+_RELEASED = frozenset({"dedication", "management_range"})
 
 
 class PodAddresses(Command):
@@ -41,12 +42,9 @@ class PodAddresses(Command):
             raise MissingParameter("parameters gateway and netmask go together with startip and endip")
         self.gateway = model.address("gateway", self.gateway)
         self.netmask = self.netmask.strip()
-        network = model.netmask("netmask", self.netmask, self.gateway)
+        model.netmask("netmask", self.netmask, self.gateway)
         if self.startip:
-            first, last = model.address_range(network, self.startip, self.endip or self.startip)
-            if first <= int(ipaddress.IPv4Address(self.gateway)) <= last:
-                raise InvalidParameter(f"the range from startip to endip must leave out the gateway {self.gateway}")
-            self.startip, self.endip = str(ipaddress.IPv4Address(first)), str(ipaddress.IPv4Address(last))
+            _, self.startip, self.endip = ranges.checked(self.gateway, self.netmask, self.startip, self.endip)
         elif self.endip:
             raise MissingParameter("parameter endip needs startip beside it")
 
@@ -72,6 +70,7 @@ class CreatePod(PodAddresses):
 
     name: str
     zoneid: Ref
+    storageaccessgroups: list[str] | None = None
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the pod unless its name or network is taken in the zone."""
@@ -85,18 +84,20 @@ class CreatePod(PodAddresses):
             name=self.name,
             gateway=self.gateway or None,
             netmask=self.netmask or None,
-            start_ip=self.startip or None,
-            end_ip=self.endip or None,
             allocation_state=self.allocationstate or model.ENABLED,
+            access_groups=access_groups.pack(self.storageaccessgroups),
             created=database.now(),
         )
+        row = database.one(call.db, pod, id_)
+        if self.startip and self.endip:
+            ranges.add(call.db, row, row.gateway, row.netmask, (self.startip, self.endip))
         call.describe(f"created pod {self.name} in zone {self.zoneid.name}", resource=("Pod", uuid))
-        return views.pods(call.db, [database.one(call.db, pod, id_)], admin=True)[0]
+        return views.pods(call.db, [row], admin=True)[0]
 
 
 @command("updatePod", event="POD.EDIT")
 class UpdatePod(PodAddresses):
-    """Change a pod; its network is changed by gateway and netmask together."""
+    """Change a pod; startip and endip change its range of management addresses, where it has one or none."""
 
     id: Ref
     name: str | None = None
@@ -111,13 +112,7 @@ class UpdatePod(PodAddresses):
     def run(self, call: Call) -> dict[str, Any]:
         """Change what was passed."""
         row = self.id
-        addressed = any((self.gateway, self.netmask, self.startip, self.endip))
-        self.gateway, self.netmask = self.gateway or row.gateway, self.netmask or row.netmask
-        self.startip, self.endip = self.startip or row.start_ip, self.endip or row.end_ip
-        changes: dict[str, Any] = {}
-        if addressed:
-            super().check()
-            changes = {"gateway": self.gateway, "netmask": self.netmask, "start_ip": self.startip, "end_ip": self.endip}
+        changes = self._network(call.db) if any((self.gateway, self.netmask, self.startip, self.endip)) else {}
         if self.name is not None:
             changes["name"] = self.name.strip()
         if self.allocationstate:
@@ -128,6 +123,35 @@ class UpdatePod(PodAddresses):
         call.describe(f"changed pod {row.name}", resource=("Pod", row.uuid))
         return views.pods(call.db, [database.one(call.db, pod, row.id)], admin=True)[0]
 
+    def _network(self, db: Connection) -> dict[str, Any]:
+        """Change the range and return the changes of the network; ranges on VLANs keep theirs."""
+        row = self.id
+        here = [each for each in ranges.of_pod(db, row.id) if each.vlan == ranges.UNTAGGED]
+        if len(here) > 1 and (self.startip or self.endip):
+            raise InvalidParameter(
+                f"parameters startip and endip: pod {row.name} has {len(here)} ranges; "
+                "change one of them with updatePodManagementNetworkIpRange"
+            )
+        own = here[0] if len(here) == 1 else None
+        self.gateway, self.netmask = self.gateway or row.gateway, self.netmask or row.netmask
+        if own is not None:
+            self.startip, self.endip = self.startip or own.start_ip, self.endip or own.end_ip
+        super().check()
+        gateway, netmask = self.gateway or "", self.netmask or ""
+        if self.startip and self.endip:
+            ends = (self.startip, self.endip)
+            ranges.refuse_overlap(db, row.zone_id, ranges.UNTAGGED, *ends, but=own.id if own is not None else 0)
+            if own is None:
+                ranges.add(db, row, gateway, netmask, ends)
+            else:
+                ranges.refuse_left_out(db, own, ends)
+                database.change(db, management_range, own.id, start_ip=ends[0], end_ip=ends[1])
+        for each in here:
+            if each is not own:
+                ranges.checked(gateway, netmask, each.start_ip, each.end_ip)
+            database.change(db, management_range, each.id, gateway=gateway, netmask=netmask)
+        return {"gateway": gateway, "netmask": netmask}
+
 
 @command("listPods")
 class ListPods(ListCommand):
@@ -137,12 +161,15 @@ class ListPods(ListCommand):
     name: str | None = None
     zoneid: Ref | None = None
     allocationstate: str | None = None
+    storageaccessgroup: str | None = None
     showcapacities: bool = False
 
     def query(self, call: Call) -> Query:
         """Return the pods that match."""
         query = Query(pod).equals(pod.c.id, self.id).equals(pod.c.zone_id, self.zoneid)
         query.same(pod.c.name, self.name).same(pod.c.allocation_state, self.allocationstate)
+        if self.storageaccessgroup is not None:
+            query.where(access_groups.carries(pod.c.access_groups, self.storageaccessgroup))
         return query.contains(self.keyword, pod.c.name)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
@@ -160,6 +187,7 @@ class DeletePod(Command):
         """Refuse while anything uses the pod, else remove it."""
         usage.refuse_used(call.db, pod, self.id, "pod", ignore=_RELEASED)
         dedication.release(call.db, "pod", self.id, must=False)
+        call.db.execute(sa.delete(management_range).where(management_range.c.pod_id == self.id.id))
         database.change(call.db, pod, self.id.id, removed=database.now())
         call.describe(f"deleted pod {self.id.name}", resource=("Pod", self.id.uuid))
         return Success()

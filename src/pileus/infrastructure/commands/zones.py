@@ -16,7 +16,7 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.infrastructure import dedication, model, restricted, usage, views
+from pileus.infrastructure import access_groups, dedication, model, restricted, usage, views
 from pileus.infrastructure.tables import zone
 
 _DEFAULT_GUEST_CIDR = "10.1.1.0/24"
@@ -68,6 +68,7 @@ class CreateZone(ZoneAddresses):
     localstorageenabled: bool = False
     securitygroupenabled: bool = False
     isedge: bool = False
+    storageaccessgroups: list[str] | None = None
 
     def check(self) -> None:
         """Check the kind of zone: Basic ones have no guest network of their own, security groups come later."""
@@ -102,6 +103,7 @@ class CreateZone(ZoneAddresses):
             allocation_state=self.allocationstate or model.DISABLED,
             local_storage=self.localstorageenabled or self.isedge,  # an edge zone's hosts stand alone
             edge=self.isedge,
+            access_groups=access_groups.pack(self.storageaccessgroups),
             token=secrets.token_hex(16),
             created=database.now(),
         )
@@ -185,6 +187,7 @@ class ListZones(ListCommand):
     networktype: str | None = None
     domainid: Ref | None = None
     available: bool | None = None
+    storageaccessgroup: str | None = None
     showcapacities: bool = False
 
     def query(self, call: Call) -> Query:
@@ -196,6 +199,8 @@ class ListZones(ListCommand):
             query.where(zone.c.id.in_(own.where(machine.c.removed.is_(None))))
         query.same(zone.c.name, self.name).same(zone.c.network_type, self.networktype)
         query.contains(self.keyword, zone.c.name)
+        if self.storageaccessgroup is not None:
+            query.where(access_groups.carries(zone.c.access_groups, self.storageaccessgroup))
         if self.domainid is not None:
             query.where(_open_to(call.db, self.domainid.path))
         if not call.caller.admin:

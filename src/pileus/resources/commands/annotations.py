@@ -16,6 +16,7 @@ from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query, related
 from pileus.core.rendering import date
 from pileus.identity.tables import user
+from pileus.infrastructure import hosts
 from pileus.resources import kinds
 from pileus.resources.tables import annotation
 
@@ -44,13 +45,35 @@ def views(db: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def write(call: Call, entity_type: str, entity_uuid: str, text: str, *, admins_only: bool = False) -> int:
+    """Write an annotation of the caller's and return its internal id."""
+    return database.insert(
+        call.db,
+        annotation,
+        uuid=database.new_uuid(),
+        entity_type=entity_type,
+        entity_uuid=entity_uuid,
+        text=text,
+        user_id=call.caller.user_id,
+        admins_only=admins_only,
+        created=database.now(),
+    )
+
+
+def _on_host(call: Call, row: Row[Any], text: str) -> None:
+    write(call, "HOST", row.uuid, text)
+
+
+hosts.on_annotation(_on_host)
+
+
 def _own(call: Call, uuid: str) -> Row[Any]:
     """Return an annotation that the caller may change: the own ones, root admins all."""
     row = call.db.execute(
         sa.select(annotation).where(annotation.c.uuid == uuid.strip().lower(), annotation.c.removed.is_(None))
     ).one_or_none()
     if row is None or (row.admins_only and not call.caller.admin):
-        raise InvalidParameter(f"parameter id names no annotation ({uuid[:64]})")
+        raise entities.unknown("id", uuid, "annotation")
     if row.user_id != call.caller.user_id and not call.caller.admin:
         raise PermissionDenied("an annotation is changed by its author and by root admins only")
     return row
@@ -77,17 +100,7 @@ class AddAnnotation(Command):
         row = kinds.find(call, kind, self.entityid or "", parameter="entityid", manage=False)
         if self.adminsonly and not call.caller.admin:
             raise PermissionDenied("parameter adminsonly is for root admins")
-        id_ = database.insert(
-            call.db,
-            annotation,
-            uuid=database.new_uuid(),
-            entity_type=kind.name,
-            entity_uuid=row.uuid,
-            text=self.annotation,
-            user_id=call.caller.user_id,
-            admins_only=self.adminsonly,
-            created=database.now(),
-        )
+        id_ = write(call, kind.name, row.uuid, self.annotation or "", admins_only=self.adminsonly)
         call.describe(f"annotated {kind.entity.label} {row.uuid}", resource=(kind.name, row.uuid))
         return views(call.db, [database.one(call.db, annotation, id_)])[0]
 

@@ -18,9 +18,9 @@ from pileus.core.jobs.tables import server
 from pileus.core.rendering import date
 from pileus.core.tables import alert
 from pileus.images.tables import image_store
+from pileus.infrastructure.host_servers import ALIVE_SECONDS
 from pileus.infrastructure.tables import cluster, host, pod, zone
 from pileus.network.tables import router
-from pileus.resources.commands.servers import ALIVE_SECONDS
 from pileus.storage.tables import storage_pool
 
 _LIVING = {

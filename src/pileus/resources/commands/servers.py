@@ -22,10 +22,8 @@ from pileus.core.jobs.tables import ACTIVE, job, server
 from pileus.core.listing import ListCommand, Query
 from pileus.core.rendering import date
 from pileus.identity.tables import session
+from pileus.infrastructure.host_servers import ALIVE_SECONDS, looking_after
 from pileus.infrastructure.tables import host
-
-ALIVE_SECONDS = 30.0
-"""Seconds without a heartbeat after which a server counts as down."""
 
 UP, DOWN = "Up", "Down"
 _FINISHED = {
@@ -52,9 +50,10 @@ class Facts:
         self.live = sorted(row.uuid for row in self.servers if row.heartbeat > moment - ALIVE_SECONDS)
         pending = sa.select(job.c.owner, sa.func.count().label("count")).where(job.c.state.in_(ACTIVE))
         self.pending: dict[str | None, int] = {row[0]: int(row[1]) for row in db.execute(pending.group_by(job.c.owner))}
+        looking = sorted(row.uuid for row in looking_after(self.servers))
         self.agents: dict[str, list[str]] = {}
         for row in db.execute(sa.select(host.c.id, host.c.uuid).where(host.c.removed.is_(None), host.c.state == "Up")):
-            self.agents.setdefault(jobs.owner_of(row.id, self.live) or "", []).append(row.uuid)
+            self.agents.setdefault(jobs.owner_of(row.id, looking) or "", []).append(row.uuid)
 
     def view(self, row: Row[Any], *, peers: bool) -> dict[str, Any]:
         """Return a server as clients see it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pileus.scheduling.filters import avoid, cpu, dedicated, hypervisor, memory, place, state, tags
+from pileus.scheduling.filters import avoid, cpu, dedicated, guests, hypervisor, memory, place, state, tags
 from pileus.scheduling.model import Host, Reason, Request
 
 Filter = Callable[[Host, Request], Reason | None]
@@ -16,6 +16,7 @@ ALL: tuple[Filter, ...] = (
     avoid.check,
     dedicated.check,
     tags.check,
+    guests.check,
     cpu.check,
     memory.check,
 )

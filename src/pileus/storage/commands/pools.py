@@ -18,7 +18,7 @@ from pileus.core.jobs.tables import job
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.core.services import Services
-from pileus.infrastructure import model, restricted, usage
+from pileus.infrastructure import access_groups, model, restricted, usage
 from pileus.infrastructure.tables import cluster, host
 from pileus.storage import attaching, pools
 from pileus.storage.tables import storage_pool
@@ -49,10 +49,11 @@ class CreateStoragePool(Command):
     details: dict[str, str] | None = None
     managed: bool = False
     istagarule: bool = False
+    storageaccessgroups: str | None = None
 
     def check(self) -> None:
         """Check words and sizes."""
-        restricted.refuse_set(self, "managed", "istagarule")
+        restricted.refuse_set(self, "managed")
         if self.scope is not None:
             self.scope = model.one_of("scope", self.scope, pools.SCOPES)
         if self.hypervisor is not None and self.hypervisor.lower() != "any":
@@ -98,7 +99,8 @@ class CreateStoragePool(Command):
             capacity=(self.capacitybytes or pools.SIMULATED_CAPACITY) if simulated else 0,
             overprovision=call.services.settings.get(pools.OVERPROVISIONING),
             capacity_iops=self.capacityiops,
-            tags=model.pack_tags("tags", self.tags),
+            **model.tags_or_rule("tags", self.tags, rule=self.istagarule),
+            access_groups=self._groups(scope),
             details={k: v for k, v in (self.details or {}).items() if k.lower() != pools.HOST_DETAIL},
             created=database.now(),
         )
@@ -107,6 +109,13 @@ class CreateStoragePool(Command):
         if not simulated and local is not None:
             call.submit(attaching.attach, key=f"pool:{id_}", instance=("StoragePool", uuid), pool=id_, host=local.id)
         return pools.storage_pools(db, [database.one(db, storage_pool, id_)], admin=True)[0]
+
+    def _groups(self, scope: str) -> str:
+        """Return the access groups; storage of one host is reached by that host, whatever its groups."""
+        groups = access_groups.pack(self.storageaccessgroups)
+        if groups and scope == pools.HOST:
+            raise InvalidParameter("parameter storageaccessgroups is for storage that hosts share, not scope=host")
+        return groups
 
     def finishup(self, services: Services, result: Any) -> Any:
         """Wait until the host has attached the storage."""
@@ -210,6 +219,7 @@ class ListStoragePools(ListCommand):
     path: str | None = None
     scope: str | None = None
     status: str | None = None
+    storageaccessgroup: str | None = None
     storagecustomstats: bool = False
 
     def query(self, call: Call) -> Query:
@@ -220,8 +230,10 @@ class ListStoragePools(ListCommand):
         query.equals(columns.pod_id, self.podid).equals(columns.cluster_id, self.clusterid)
         query.same(columns.name, self.name).same(columns.scope, self.scope).same(columns.state, self.status)
         query.equals(columns.server, self.ipaddress).equals(columns.path, self.path)
+        if self.storageaccessgroup is not None:
+            query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
         if self.hostid is not None:
-            query.where(pools.reached_by(self.hostid))
+            query.where(pools.reached_by(call.db, self.hostid))
         return query.contains(self.keyword, columns.name, columns.type)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
