@@ -160,7 +160,7 @@ def gone(db: Connection, machine_id: int) -> None:
 def volume_gone(db: Connection, row: Row[Any]) -> None:
     """Record that a volume is deleted: its room is free."""
     if row.pool_id is not None:
-        placement.give_pool(db, row.pool_id, row.size)
+        placement.give_pool(db, row.pool_id, row.size, row.min_iops or 0)
     database.change(db, volume, row.id, state=EXPUNGED, removed=database.now(), pool_id=None, path="")
 
 
@@ -171,7 +171,11 @@ def busy(db: Connection, machine_ids: Iterable[int]) -> frozenset[int]:
     return frozenset(keys[key] for key in found.scalars())
 
 
-@periodic("machines.expunge", every=60)
+def _expunge_interval(services: Any) -> float:
+    return float(services.settings.get(settings.EXPUNGE_INTERVAL))
+
+
+@periodic("machines.expunge", every=_expunge_interval)
 def expunge_overdue(services: Any) -> None:
     """Expunge machines that were destroyed longer ago than can be recovered; those that failed are tried again."""
     from pileus.compute.workflows import key

@@ -1,20 +1,30 @@
-"""What of machines counts against limits: those that are not destroyed, running or not."""
+"""What of machines counts against limits: those that are not destroyed, or by a setting only those that run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.engine import Row
 
 from pileus.compute import model
-from pileus.identity.limits import checking
-from pileus.identity.limits.counting import Source, register
-from pileus.identity.limits.types import Kind
-from pileus.storage.tables import volume
+from pileus.compute.tables import service_offering
+from pileus.core import database, services
+from pileus.core.listing import related
+from pileus.identity.limits import amounts, checking
+from pileus.identity.limits.counting import Source, register, register_tags
+from pileus.identity.limits.types import BY_HOST_TAG, Key, Kind, tags_of
+from pileus.scheduling.model import unpack_tags
+from pileus.storage.tables import disk_offering, volume
 from pileus.storage.volumes import DESTROY
 
 _GONE = ", ".join(f"'{state}'" for state in (model.DESTROYED, model.EXPUNGING, model.ERROR))
+_RUNNING = ", ".join(f"'{state}'" for state in (*model.ON_HOST, "Migrating"))
+
+Disk = tuple[int, str]
+"""Bytes, and the storage tags of the offering (",a,b,")."""
 
 
 def sources() -> None:
@@ -24,27 +34,65 @@ def sources() -> None:
             table="machine",
             when=f"{{r}}.removed IS NULL AND {{r}}.state NOT IN ({_GONE})",
             amounts={Kind.MACHINES: "1", Kind.CPUS: "{r}.cpus", Kind.MEMORY: "{r}.memory_mib"},
+            running=f"{{r}}.removed IS NULL AND {{r}}.state IN ({_RUNNING})",
             watched=("cpus", "memory_mib"),
             decides=("removed", "state"),
         )
     )
+    register_tags("machine", "SELECT host_tags FROM service_offering WHERE id = {r}.service_offering_id")
+    register_tags(
+        "volume",
+        "COALESCE((SELECT tags FROM disk_offering WHERE id = {r}.disk_offering_id), "
+        "(SELECT storage_tags FROM service_offering WHERE id = {r}.service_offering_id), '')",
+    )
 
 
-def claim(db: Connection, account_id: int, size: model.Size, disks: Sequence[int]) -> None:
-    """Check that an account may have one more machine of this size with these disks (bytes)."""
-    wanted = {
-        Kind.MACHINES: 1,
-        Kind.CPUS: size.cpus,
-        Kind.MEMORY: size.memory_mib,
-        Kind.VOLUMES: len(disks),
-        Kind.PRIMARY_STORAGE: sum(disks),
-    }
-    checking.claim(db, account_id, wanted)
+def claim(
+    db: Connection, account_id: int, size: model.Size, host_tags: str, disks: Sequence[Disk], *, runs: bool
+) -> None:
+    """Check that an account may have one more machine of this size with these disks; ``runs``: it is started too."""
+    settings = services.of(db).settings
+    bodies = _bodies(size) if runs or not amounts.running_only(db) else {}
+    wanted = bodies | {Kind.VOLUMES: len(disks), Kind.PRIMARY_STORAGE: sum(bytes_ for bytes_, _ in disks)}
+    by_tag = _of_tags(db, bodies, host_tags)
+    for tag in tags_of(settings, Kind.VOLUMES):
+        tagged = [bytes_ for bytes_, tags in disks if tag in unpack_tags(tags)]
+        by_tag |= {(Kind.VOLUMES, tag): len(tagged), (Kind.PRIMARY_STORAGE, tag): sum(tagged)}
+    checking.claim(db, account_id, wanted, by_tag)
 
 
-def destroyed_disks(db: Connection, machine_id: int) -> list[int]:
-    """Return the sizes of the volumes that come back with a destroyed machine."""
-    lost = sa.select(volume.c.size).where(
+def claim_start(db: Connection, row: Row[Any], offering: Row[Any]) -> None:
+    """Check, where only machines that run count, that one more may run; to be called before it is Starting."""
+    if row.state == model.STOPPED and amounts.running_only(db):
+        wanted = _bodies(model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib))
+        checking.claim(db, row.account_id, wanted, _of_tags(db, wanted, offering.host_tags))
+
+
+def claim_again(db: Connection, row: Row[Any]) -> None:
+    """Check that an account may have a destroyed machine back, with the volumes that come with it; it is stopped."""
+    size = model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib)
+    offering = database.one(db, service_offering, row.service_offering_id)
+    claim(db, row.account_id, size, offering.host_tags, _destroyed_disks(db, row.id, offering), runs=False)
+
+
+def _bodies(size: model.Size) -> dict[Kind, int]:
+    return {Kind.MACHINES: 1, Kind.CPUS: size.cpus, Kind.MEMORY: size.memory_mib}
+
+
+def _of_tags(db: Connection, wanted: Mapping[Kind, int], host_tags: str) -> dict[Key, int]:
+    """Return what of a machine counts for the host tags of its offering."""
+    tags = unpack_tags(host_tags)
+    known = [tag for tag in tags_of(services.of(db).settings, BY_HOST_TAG[0]) if tag in tags]
+    return {(kind, tag): amount for kind, amount in wanted.items() for tag in known}
+
+
+def _destroyed_disks(db: Connection, machine_id: int, offering: Row[Any]) -> list[Disk]:
+    """Return the volumes that come back with a destroyed machine."""
+    lost = sa.select(volume.c.size, volume.c.disk_offering_id).where(
         volume.c.machine_id == machine_id, volume.c.state == DESTROY, volume.c.removed.is_(None)
     )
-    return list(db.execute(lost).scalars())
+    rows = db.execute(lost).all()
+    by = related(db, disk_offering, (row.disk_offering_id for row in rows))
+    return [
+        (row.size, by[row.disk_offering_id].tags if row.disk_offering_id else offering.storage_tags) for row in rows
+    ]

@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import entities
+from pileus.core import entities, services
 from pileus.core.calls import ACCOUNT_TYPES
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import grouped, related
 from pileus.core.rendering import date
+from pileus.identity import second_factor
 from pileus.identity.limits import reading
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain, role, user
@@ -24,13 +25,16 @@ def with_limits(details: Sequence[str]) -> bool:
     return not details or bool({"all", "resource"} & {each.lower() for each in details})
 
 
-def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True) -> list[dict[str, Any]]:
-    """Return domains, with their limits and what is in them."""
+def domains(
+    db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True, tag: str | None = None
+) -> list[dict[str, Any]]:
+    """Return domains, with their limits and what is in them (``tag``: of the limits by tag those of this one)."""
     del admin
     if not rows:
         return []
     most = reading.of_domains(db, rows) if limits else {}
     has = reading.counts_of_domains(db, rows) if limits else {}
+    tags = reading.tags_of_domains(db, rows, tag) if limits else {}
     parents = related(db, domain, (row.parent_id for row in rows))
     children = sa.select(domain.c.parent_id).where(
         domain.c.parent_id.in_([row.id for row in rows]), domain.c.removed.is_(None)
@@ -49,17 +53,21 @@ def domains(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bo
             "state": row.state,
             "created": date(row.created),
             **(reading.fields(most[row.id], has[row.id]) if limits else {}),
+            **tags.get(row.id, {}),
         }
         for row in rows
     ]
 
 
-def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True) -> list[dict[str, Any]]:
-    """Return accounts with their users, limits, and what they have."""
+def accounts(
+    db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: bool = True, tag: str | None = None
+) -> list[dict[str, Any]]:
+    """Return accounts with their users, limits, and what they have (``tag``: by tag those of this one)."""
     if not rows:
         return []
     most = reading.of_accounts(db, rows) if limits else {}
     has = reading.counts_of_accounts(db, rows) if limits else {}
+    tags = reading.tags_of_accounts(db, rows, tag) if limits else {}
     domains_ = related(db, domain, (row.domain_id for row in rows))
     roles = related(db, role, (row.role_id for row in rows))
     zones = _zones(db, rows)
@@ -86,6 +94,7 @@ def accounts(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, limits: b
             "created": date(row.created),
             "user": [rendered[member.id] for member in of.get(row.id, [])],
             **(reading.fields(most[row.id], has[row.id]) if limits else {}),
+            **tags.get(row.id, {}),
         }
         for row in rows
     ]
@@ -97,6 +106,10 @@ def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict
     domains_ = related(db, domain, (row.domain_id for row in of.values()))
     roles = related(db, role, (row.role_id for row in of.values()))
     shown = [_user(row, of[row.account_id], domains_, roles) for row in rows]
+    known = services.of(db) if rows else None
+    for row, each in zip(rows, shown, strict=True):
+        each["is2faenabled"] = row.two_factor_state == second_factor.ON
+        each["is2famandated"] = known is not None and second_factor.mandated(known, row)
     if admin:
         for row, each in zip(rows, shown, strict=True):
             each["apikeyaccess"] = access(row.api_key_access)
@@ -142,6 +155,4 @@ def _user(row: Row[Any], of: Row[Any], domains_: dict[int, Row[Any]], roles: dic
         "apikey": row.api_key,
         "isdefault": bool(row.is_default),
         "usersource": "native",
-        "is2faenabled": False,
-        "is2famandated": False,
     }

@@ -25,7 +25,8 @@ def mark_account(db: Connection, row: Row[Any]) -> None:
 
 
 def _unlock_account(job: Job, db: Connection, _error: JobFailed) -> None:
-    change(db, account, job.arguments["account"], expect={"state": "locked"}, state=job.arguments["before"])
+    before = job.arguments["before"]
+    change(db, account, job.arguments["account"], expect={"state": "locked"}, state=before, needs_cleanup=True)
 
 
 @workflow("account.delete", on_failure=_unlock_account)

@@ -8,7 +8,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, expunging, limits, model, ordering, settings, stopping, usage, views, workflows
+from pileus.compute import (
+    access,
+    expunging,
+    leases,
+    limits,
+    model,
+    ordering,
+    settings,
+    stopping,
+    usage,
+    views,
+    workflows,
+)
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine
 from pileus.core import database
@@ -167,8 +179,7 @@ class RecoverVirtualMachine(Command):
         may_expunge(call, "recoverVirtualMachine")
         if row.state != model.DESTROYED or expunging.busy(call.db, [row.id]):
             raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a destroyed one can be recovered")
-        size = model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib)
-        limits.claim(call.db, row.account_id, size, limits.destroyed_disks(call.db, row.id))
+        limits.claim_again(call.db, row)
         if not database.change(
             call.db,
             machine,
@@ -211,11 +222,14 @@ class UpdateVirtualMachine(Command):
     userdatadetails: dict[str, str] = {}
     details: dict[str, str] = {}
     cleanupdetails: bool = False
+    leaseduration: int | None = None
+    leaseexpiryaction: str | None = None
 
     def check(self) -> None:
         """Check name and user data."""
         if self.name is not None:
             model.host_name("name", self.name)
+        self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction, none=True)
         if self.userdata:
             self.userdata = model.user_data(self.userdata)
         if self.cleanupdetails and self.details:
@@ -228,6 +242,7 @@ class UpdateVirtualMachine(Command):
             raise InvalidParameter(f"virtual machine {row.name} is {row.state} and cannot be changed")
         networks = networks_of(call, row)
         changes = self._changes(row)
+        changes |= leases.changed(call.services, row, self.leaseduration, self.leaseexpiryaction)
         if self.userdata or self.userdataid is not None:
             own = self.userdata or None
             changes |= access.data(call, None, own=own, chosen=self.userdataid, details=self.userdatadetails)

@@ -165,7 +165,7 @@ class Clock:
     def _schedule(self) -> None:
         """Start periodic work that is this server's to do."""
         works = [*self._own, *registry.periodics.values()]
-        due, soonest = schedule.take_due(self._runtime.database, self._runtime.owner, works)
+        due, soonest = schedule.take_due(self._runtime.database, self._runtime.owner, works, self._runtime.services)
         for work in due:
             self._periodic.submit(self._running(work))
         self._due = soonest if self._due is None else min(self._due, soonest)

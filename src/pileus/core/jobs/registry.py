@@ -52,12 +52,20 @@ class Converger(Protocol):
         ...
 
 
+Period = float | Callable[[Any], float]
+"""Seconds, or what tells them when it is given the services: by a setting; ``math.inf`` for not now."""
+
+
 class Periodic(msgspec.Struct, frozen=True):
     """Work that is done once in the whole cluster per period."""
 
     name: str
-    every: float
+    every: Period
     function: Callable[[Any], None]
+
+    def period(self, services: Any) -> float:
+        """Return the seconds between two runs, as they are now."""
+        return self.every(services) if callable(self.every) else self.every
 
 
 workflows: dict[str, Workflow] = {}
@@ -119,8 +127,11 @@ def converger(kind: str) -> Callable[[type[_C]], type[_C]]:
     return register
 
 
-def periodic(name: str, *, every: float) -> Callable[[_F], _F]:
-    """Register ``function(services)`` to be run every so many seconds, by one server of the cluster."""
+def periodic(name: str, *, every: Period) -> Callable[[_F], _F]:
+    """Register ``function(services)`` to be run every so many seconds, by one server of the cluster.
+
+    A period that is told by a function holds from the last run on, so a changed setting takes effect at once.
+    """
 
     def register(function: _F) -> _F:
         _claim_name(periodics, name, function)

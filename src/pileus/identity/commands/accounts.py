@@ -130,6 +130,8 @@ class ListAccounts(ListCommand):
     listall: bool = False
     details: list[str] = []
     apikeyaccess: str | None = None
+    iscleanuprequired: bool | None = None
+    tag: str | None = None
 
     def query(self, call: Call) -> Query:
         """Without listall, domainid and id: the caller's own account only."""
@@ -137,6 +139,7 @@ class ListAccounts(ListCommand):
         query.contains(self.keyword, account.c.name)
         if self.apikeyaccess is not None:
             query.where(account.c.api_key_access.is_(views.access_of(self.apikeyaccess)))
+        query.equals(account.c.needs_cleanup, self.iscleanuprequired)
         if self.accounttype is not None:
             query.equals(account.c.role_type, _TYPES.get(self.accounttype, "none"))
         query.where(account.c.id != store.SYSTEM_ACCOUNT, account.c.role_type != store.PROJECT)
@@ -146,7 +149,7 @@ class ListAccounts(ListCommand):
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         limits = views.with_limits(self.details)
-        return views.accounts(call.db, rows, admin=call.caller.admin, limits=limits)
+        return views.accounts(call.db, rows, admin=call.caller.admin, limits=limits, tag=self.tag)
 
 
 def visible(call: Call, within: Row[Any] | None, *, recursive: bool, listall: bool) -> list[sa.ColumnElement[bool]]:

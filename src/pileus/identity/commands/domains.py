@@ -75,6 +75,7 @@ class ListDomains(ListCommand):
     level: int | None = None
     listall: bool = False
     details: list[str] = []
+    tag: str | None = None
 
     def query(self, call: Call) -> Query:
         """Without listall and id: the caller's own domain only."""
@@ -88,7 +89,7 @@ class ListDomains(ListCommand):
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         limits = views.with_limits(self.details)
-        return views.domains(call.db, rows, admin=call.caller.admin, limits=limits)
+        return views.domains(call.db, rows, admin=call.caller.admin, limits=limits, tag=self.tag)
 
 
 @command("deleteDomain", event="DOMAIN.DELETE")

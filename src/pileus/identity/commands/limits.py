@@ -18,7 +18,7 @@ from pileus.core.parameters import Ref
 from pileus.identity import store
 from pileus.identity.limits import checking, counting, reading
 from pileus.identity.limits.tables import resource_limit
-from pileus.identity.limits.types import KINDS, UNLIMITED, Kind
+from pileus.identity.limits.types import HOST_TAGS, KINDS, STORAGE_TAGS, UNLIMITED, Key, Kind, tagged, tags_of
 from pileus.identity.tables import account, domain
 
 log = structlog.get_logger(__name__)
@@ -44,19 +44,33 @@ def _owner_fields(call: Call, of: Row[Any] | None, within: Row[Any]) -> dict[str
     }
 
 
-def _shown(owner: Mapping[str, Any], kind: Kind, most: int) -> dict[str, Any]:
-    return {**owner, "resourcetype": str(int(kind)), "resourcetypename": KINDS[kind].name, "max": most}
+def _named(owner: Mapping[str, Any], key: Key) -> dict[str, Any]:
+    kind, tag = key
+    return {**owner, "resourcetype": str(int(kind)), "resourcetypename": KINDS[kind].name, "tag": tag or None}
+
+
+def keys_of(call: Call, kinds: Sequence[Kind], tag: str | None) -> list[Key]:
+    """Return what is meant by the kinds and parameter tag: without it the kinds, whole and by each tag."""
+    by_tag = [key for key in tagged(call.services.settings, tag) if key[0] in kinds]
+    if tag is not None:
+        return by_tag
+    return [(kind, "") for kind in kinds] + by_tag
 
 
 @command("updateResourceLimit", event="RESOURCE.LIMIT.UPDATE", manage=["domainid"])
 class UpdateResourceLimit(Command):
-    """Set how much of a kind an account (account with domainid) or a domain (domainid) may have; -1 = unlimited."""
+    """Set how much of a kind an account (account with domainid) or a domain (domainid) may have; -1 = unlimited.
+
+    With tag: how much of what offerings with this host or storage tag give; the settings resource.limit.host.tags and
+    resource.limit.storage.tags name the tags that have limits.
+    """
 
     resourcetype: int
     max: int = UNLIMITED
     account: str | None = None
     domainid: Ref | None = None
     projectid: Ref | None = None
+    tag: str | None = None
 
     def check(self) -> None:
         """Check the kind and the number."""
@@ -67,6 +81,7 @@ class UpdateResourceLimit(Command):
             raise MissingParameter("parameter domainid, account or projectid is needed: whose limit shall it be")
 
     def run(self, call: Call) -> dict[str, Any]:
+        key = self._key(call)
         if self.account is None and self.projectid is None and self.domainid is not None:
             of, within = None, self.domainid
             self._check_domain(call, within)
@@ -76,16 +91,26 @@ class UpdateResourceLimit(Command):
             self._check_account(call, of)
         column = resource_limit.c.domain_id if of is None else resource_limit.c.account_id
         id_ = within.id if of is None else of.account_id
-        changed = sa.update(resource_limit).where(column == id_, resource_limit.c.type == self.kind)
-        if not call.db.execute(changed.values(most=self.max)).rowcount:
-            insert(call.db, resource_limit, **{column.key: id_}, type=int(self.kind), most=self.max)
+        same = sa.and_(column == id_, resource_limit.c.type == self.kind, resource_limit.c.tag == key[1])
+        if not call.db.execute(sa.update(resource_limit).where(same).values(most=self.max)).rowcount:
+            insert(call.db, resource_limit, **{column.key: id_}, type=int(self.kind), tag=key[1], most=self.max)
         owner = _owner_fields(call, of, within)
         whose = f"account {of.name}" if of is not None else f"domain {owner['domainpath']}"
         call.describe(
-            f"setting the limit of {KINDS[self.kind].name} of {whose} to {self.max}",
+            f"setting the limit of {KINDS[self.kind].name}{f' with tag {key[1]}' if key[1] else ''} of {whose} "
+            f"to {self.max}",
             resource=("Account", of.uuid) if of is not None else ("Domain", within.uuid),
         )
-        return _shown(owner, self.kind, self.max)
+        return _named(owner, key) | {"max": self.max}
+
+    def _key(self, call: Call) -> Key:
+        known = tags_of(call.services.settings, self.kind)
+        if self.tag is not None and self.tag not in known:
+            raise InvalidParameter(
+                f"parameter tag: {KINDS[self.kind].name} has no limits by tag {self.tag[:64]!r}; {HOST_TAGS.name} "
+                f"names the tags of user_vm, cpu and memory, {STORAGE_TAGS.name} those of volume and primary_storage"
+            )
+        return self.kind, self.tag or ""
 
     def _check_account(self, call: Call, of: Row[Any]) -> None:
         if of.account_id == call.caller.account_id and not call.caller.admin:
@@ -99,7 +124,8 @@ class UpdateResourceLimit(Command):
         if within.id == call.caller.domain_id and not call.caller.admin:
             raise PermissionDenied("nobody may change the limits of the own domain")
         above = one(call.db, domain, within.parent_id)
-        most = reading.of_domains(call.db, [above])[above.id][self.kind]
+        key = self._key(call)
+        most = reading.of_domains(call.db, [above], [key])[above.id][key]
         if most != UNLIMITED and (self.max == UNLIMITED or self.max > most):
             raise InvalidParameter(
                 f"parameter max: domain {store.display_path(above.path)} above it may have {most} "
@@ -117,6 +143,7 @@ class ListResourceLimits(ListCommand):
     resourcetype: int | None = None
     resourcetypename: str | None = None
     projectid: Ref | None = None
+    tag: str | None = None
 
     def check(self) -> None:
         """Check the page and the kind."""
@@ -132,24 +159,26 @@ class ListResourceLimits(ListCommand):
 
     def run(self, call: Call) -> Listed:
         """Return the limits of one owner."""
+        keys = keys_of(call, self.kinds, self.tag)
         if self.account is None and self.projectid is None and self.domainid is not None:
             within = self.domainid
             if not store.manages_domain(call.db, call.caller, within):
                 raise PermissionDenied(f"{call.caller.account} may not see the limits of the domain of domainid")
-            owner, limits = _owner_fields(call, None, within), reading.of_domains(call.db, [within])[within.id]
+            owner, limits = _owner_fields(call, None, within), reading.of_domains(call.db, [within], keys)[within.id]
             column = resource_limit.c.domain_id == within.id
         else:
             of = store.owner(call, self.account, self.domainid, self.projectid)
             owner = _owner_fields(call, of, one(call.db, domain, of.domain_id))
-            limits = reading.of_accounts(call.db, [of])[of.id]
+            limits = reading.of_accounts(call.db, [of], keys)[of.id]
             column = resource_limit.c.account_id == of.id
-        kinds = self.kinds
         if self.id is not None:
-            of_id = sa.select(resource_limit.c.type).where(column, resource_limit.c.id == self.id)
-            numbers = set(call.db.execute(of_id).scalars())
-            kinds = [kind for kind in kinds if int(kind) in numbers]
-        kinds = [kind for kind in kinds if not self.keyword or self.keyword.lower() in KINDS[kind].name]
-        items = [_shown(owner, kind, limits[kind]) for kind in kinds]
+            of_id = sa.select(resource_limit.c.type, resource_limit.c.tag)
+            found = {
+                (row.type, row.tag) for row in call.db.execute(of_id.where(column, resource_limit.c.id == self.id))
+            }
+            keys = [key for key in keys if (int(key[0]), key[1]) in found]
+        keys = [key for key in keys if not self.keyword or self.keyword.lower() in KINDS[key[0]].name]
+        items = [_named(owner, key) | {"max": limits[key]} for key in keys]
         return Listed(_page(items, self.page, self.pagesize), len(items))
 
 
@@ -167,6 +196,7 @@ class UpdateResourceCount(Command):
     account: str | None = None
     projectid: Ref | None = None
     resourcetype: int | None = None
+    tag: str | None = None
 
     def check(self) -> None:
         """Check the kind."""
@@ -185,18 +215,11 @@ class UpdateResourceCount(Command):
         mended = counting.mend(call.db, ids)
         if mended:
             log.error("resource counts were wrong and are mended", counts=mended, domain=self.domainid.path)
+        keys = keys_of(call, self.kinds, self.tag)
         if of is not None:
-            counts = reading.counts_of_accounts(call.db, [of])[of.id]
+            counts = reading.counts_of_accounts(call.db, [of], keys)[of.id]
         else:
-            counts = checking.in_domain(call.db, self.domainid.path, self.kinds)
+            counts = checking.in_domain(call.db, self.domainid.path, keys)
         owner = _owner_fields(call, of, self.domainid)
-        items = [
-            {
-                **owner,
-                "resourcetype": str(int(kind)),
-                "resourcetypename": KINDS[kind].name,
-                "resourcecount": counts.get(int(kind), 0),
-            }
-            for kind in self.kinds
-        ]
+        items = [_named(owner, key) | {"resourcecount": counts.get(key, 0)} for key in keys]
         return Listed(items, len(items))

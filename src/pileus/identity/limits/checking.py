@@ -18,8 +18,9 @@ from sqlalchemy.engine import Row
 from pileus.core import services
 from pileus.core.calls import ADMIN
 from pileus.core.errors import PermissionDenied, ResourceAllocation
+from pileus.identity.limits import amounts
 from pileus.identity.limits.tables import resource_count, resource_limit
-from pileus.identity.limits.types import KINDS, UNLIMITED, Kind
+from pileus.identity.limits.types import BY_HOST_TAG, KINDS, UNLIMITED, Key, Kind, tagged
 from pileus.identity.tables import account, domain
 
 PROJECT = "Project"
@@ -46,55 +47,60 @@ _SET: Any = sa.select(resource_limit).where(
 )
 
 
-def claim(db: Connection, account_id: int, wanted: Mapping[Kind, int]) -> None:
+def claim(db: Connection, account_id: int, wanted: Mapping[Kind, int], by_tag: Mapping[Key, int] | None = None) -> None:
     """Check that an account, and the domains that it is in, may have so much more (in things, cores, MiB, bytes).
 
-    Raises ResourceAllocation (535).  To be called before the rows are written, in the same transaction.
+    ``by_tag``: what of it counts for host and storage tags too.  Raises ResourceAllocation (535).  To be called before
+    the rows are written, in the same transaction.
     """
-    wanted = {kind: amount for kind, amount in wanted.items() if amount > 0}
-    if not wanted:
+    more: dict[Key, int] = {(kind, ""): amount for kind, amount in wanted.items()} | dict(by_tag or {})
+    more = {key: amount for key, amount in more.items() if amount > 0}
+    if not more:
         return
     owner = db.execute(_OWNER, {"account": account_id}).one()
     if owner.state != "enabled":
         raise PermissionDenied(f"account {owner.name} is {owner.state}: nothing can be made for it")
     domains = db.execute(_ABOVE, {"paths": _paths(owner.path)}).all()
-    limits = _limits(db, owner, domains, wanted)
-    bounded = [row for row in domains if any(limits[("domain", row.id, kind)] != UNLIMITED for kind in wanted)]
-    own = any(limits[("account", owner.id, kind)] != UNLIMITED for kind in wanted)
+    limits = _limits(db, owner, domains, more)
+    bounded = [row for row in domains if any(limits[("domain", row.id, key)] != UNLIMITED for key in more)]
+    own = any(limits[("account", owner.id, key)] != UNLIMITED for key in more)
     _hold(db, [row.id for row in bounded], owner.id if own else None)
     if own:
-        has = {row.type: row.amount for row in db.execute(_COUNTED, {"account": owner.id})}
-        most = {kind: limits[("account", owner.id, kind)] for kind in wanted}
-        _check(f"account {owner.name}", has, most, wanted)
+        most = {key: limits[("account", owner.id, key)] for key in more}
+        _check(f"account {owner.name}", _of_account(db, owner.id, _limited(most)), most, more)
     for row in bounded:
-        has = in_domain(db, row.path, wanted)
-        most = {kind: limits[("domain", row.id, kind)] for kind in wanted}
-        _check(f"domain {('ROOT' + row.path).rstrip('/')}", has, most, wanted)
+        most = {key: limits[("domain", row.id, key)] for key in more}
+        _check(f"domain {('ROOT' + row.path).rstrip('/')}", in_domain(db, row.path, _limited(most)), most, more)
+
+
+def _limited(most: Mapping[Key, int]) -> list[Key]:
+    return [key for key, limit in most.items() if limit != UNLIMITED]
 
 
 def check_move(db: Connection, moved: Row[Any], parent: Row[Any]) -> None:
     """Check that a domain with all that is in it fits below another one (ResourceAllocation)."""
-    has = {Kind(kind): amount for kind, amount in in_domain(db, moved.path, Kind).items()}
+    keys: list[Key] = [(kind, "") for kind in Kind] + tagged(services.of(db).settings)
+    wanted = {key: amount for key, amount in in_domain(db, moved.path, keys).items() if amount}
     for row in db.execute(_ABOVE, {"paths": _paths(parent.path)}).all():
         if moved.path.startswith(row.path):
             continue  # it is below this one already
         set_ = db.execute(_SET, {"account": 0, "domains": [row.id]}).all()
-        given = {each.type: each.most for each in set_}
-        most = {kind: given.get(int(kind), default(db, "domain", kind)) for kind in Kind}
-        wanted = {kind: amount for kind, amount in has.items() if amount}
-        _check(f"domain {('ROOT' + row.path).rstrip('/')}", in_domain(db, row.path, Kind), most, wanted)
+        given = {(each.type, each.tag): each.most for each in set_}
+        most = {key: given.get((int(key[0]), key[1]), unset(db, "domain", key)) for key in keys}
+        _check(f"domain {('ROOT' + row.path).rstrip('/')}", in_domain(db, row.path, keys), most, wanted)
 
 
-def _check(who: str, has: Mapping[int, int], limits: Mapping[Kind, int], wanted: Mapping[Kind, int]) -> None:
-    for kind, amount in wanted.items():
-        limit = limits[kind]
-        if limit == UNLIMITED or has.get(kind, 0) + amount <= limit * KINDS[kind].unit:
-            continue
+def _check(who: str, has: Mapping[Key, int], limits: Mapping[Key, int], wanted: Mapping[Key, int]) -> None:
+    for (kind, tag), amount in wanted.items():
+        limit = limits[kind, tag]
         unit = KINDS[kind].unit
+        if limit == UNLIMITED or has.get((kind, tag), 0) + amount <= limit * unit:
+            continue
+        of = f" with tag {tag!r}" if tag else ""
         raise ResourceAllocation(
-            f"maximum number of resources of type '{KINDS[kind].name}' exceeded: {who} may have {limit} "
-            f"{KINDS[kind].label}, has {has.get(kind, 0) / unit:g} and would get {amount / unit:g} more; delete some, "
-            "or ask an administrator for updateResourceLimit"
+            f"maximum number of resources of type '{KINDS[kind].name}'{of} exceeded: {who} may have {limit} "
+            f"{KINDS[kind].label}{of}, has {has.get((kind, tag), 0) / unit:g} and would get {amount / unit:g} more; "
+            "delete some, or ask an administrator for updateResourceLimit"
         )
 
 
@@ -119,21 +125,25 @@ def _hold(db: Connection, domain_ids: Sequence[int], account_id: int | None) -> 
 
 
 def _limits(
-    db: Connection, owner: Row[Any], domains: Sequence[Row[Any]], kinds: Iterable[Kind]
-) -> dict[tuple[str, int, Kind], int]:
-    """Return the limits that hold: (account or domain, its id, kind) -> most."""
+    db: Connection, owner: Row[Any], domains: Sequence[Row[Any]], keys: Iterable[Key]
+) -> dict[tuple[str, int, Key], int]:
+    """Return the limits that hold: (account or domain, its id, key) -> most."""
     rows = db.execute(_SET, {"account": owner.id, "domains": [row.id for row in domains]}).all()
-    given = {(_scope(row), row.account_id or row.domain_id, row.type): row for row in rows}
-    found: dict[tuple[str, int, Kind], int] = {}
-    for kind in kinds:
+    given = {(_scope(row), row.account_id or row.domain_id, row.type, row.tag): row for row in rows}
+    found: dict[tuple[str, int, Key], int] = {}
+    for key in keys:
         for scope, id_ in (("account", owner.id), *(("domain", row.id) for row in domains)):
-            row = given.get((scope, id_, int(kind)))
-            found[(scope, id_, kind)] = (
-                row.most if row is not None else default(db, owner.role_type if scope == "account" else scope, kind)
-            )
+            row = given.get((scope, id_, int(key[0]), key[1]))
+            whose = owner.role_type if scope == "account" else scope
+            found[(scope, id_, key)] = row.most if row is not None else unset(db, whose, key)
         if owner.role_type == ADMIN:
-            found[("account", owner.id, kind)] = UNLIMITED
+            found[("account", owner.id, key)] = UNLIMITED
     return found
+
+
+def unset(db: Connection, scope: str, key: Key) -> int:
+    """Return what holds where nothing was set: by tag nothing of its own, the limit of the whole kind is above it."""
+    return UNLIMITED if key[1] else default(db, scope, key[0])
 
 
 def _scope(row: Row[Any]) -> str:
@@ -165,8 +175,24 @@ def _in_domain() -> Any:
     )
 
 
-def in_domain(db: Connection, path: str, kinds: Iterable[Kind]) -> dict[int, int]:
-    """Return what the accounts in a domain and below it have: kind -> amount."""
+def in_domain(db: Connection, path: str, keys: Iterable[Key]) -> dict[Key, int]:
+    """Return what the accounts in a domain and below it have."""
+    keys = list(keys)
     below = path.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-    rows: Any = db.execute(_in_domain(), {"below": below, "kinds": [int(kind) for kind in kinds]})
-    return {int(row.type): int(row.amount) for row in rows}
+    if kept(db, keys):
+        rows: Any = db.execute(_in_domain(), {"below": below, "kinds": [int(kind) for kind, _ in keys]})
+        return {(Kind(row.type), ""): int(row.amount) for row in rows}
+    among = sa.select(account.c.id).join(domain, domain.c.id == account.c.domain_id)
+    return amounts.within(db, among.where(domain.c.path.like(below, escape="!")), keys)
+
+
+def _of_account(db: Connection, account_id: int, keys: Sequence[Key]) -> dict[Key, int]:
+    if kept(db, keys):
+        return {(Kind(row.type), ""): row.amount for row in db.execute(_COUNTED, {"account": account_id})}
+    return amounts.of_accounts(db, [account_id], keys)[account_id]
+
+
+def kept(db: Connection, keys: Iterable[Key]) -> bool:
+    """Tell whether the counts that triggers keep are all that is asked for."""
+    only = amounts.running_only(db)
+    return not any(tag or (only and kind in BY_HOST_TAG) for kind, tag in keys)

@@ -30,14 +30,27 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     watched: Sequence[str] = ()  # columns other than account_id that amounts depend on
     decides: Sequence[str]  # columns that the condition depends on
     account: str = "{r}.account_id"
+    running: str = ""  # narrower condition: what counts under resource.count.running.vms.only
 
 
+_tags: dict[str, str] = {}
 _sources: dict[str, Source] = {}
 
 
 def register(source: Source) -> None:
     """Register what counts; a table has one source."""
     _sources[source.table] = source
+
+
+def register_tags(table: str, text: str) -> None:
+    """Register the text (in SQL, ",a,b,") of the tags of a row of a table, by its offering."""
+    _tags[table] = text
+
+
+def source_of(kind: Kind) -> tuple[Source, str] | None:
+    """Return what counts for a kind, with the text of its rows' tags ("" = they have none)."""
+    found = next((source for source in _sources.values() if kind in source.amounts), None)
+    return None if found is None else (found, _tags.get(found.table, ""))
 
 
 def install(db: Connection) -> None:

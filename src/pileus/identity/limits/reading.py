@@ -9,59 +9,80 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from pileus.core import services
 from pileus.core.calls import ADMIN
-from pileus.identity.limits import checking
+from pileus.identity.limits import amounts, checking
 from pileus.identity.limits.tables import resource_count, resource_limit
-from pileus.identity.limits.types import KINDS, UNLIMITED, Kind
+from pileus.identity.limits.types import KINDS, UNLIMITED, Key, Kind
+from pileus.identity.limits.types import tagged as tagged_keys
 from pileus.identity.tables import account, domain
 
 ROOT_PATH = "/"
+WHOLE: tuple[Key, ...] = tuple((kind, "") for kind in KINDS)
+"""Every kind, whatever its tags."""
+
+Limits = dict[int, dict[Key, int]]
+Counts = dict[int, dict[Key, int]]
+"""Of accounts or domains by their internal ids."""
 
 
-def of_accounts(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[Kind, int]]:
+def of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Limits:
     """Return the limits of accounts."""
     set_ = _set(db, resource_limit.c.account_id, rows)
-    types = {row.role_type for row in rows}
-    unset = {(type_, kind): checking.default(db, type_, kind) for type_ in types for kind in KINDS}
+    unset = {
+        (type_, kind): checking.default(db, type_, kind) for type_ in {row.role_type for row in rows} for kind in KINDS
+    }
     return {
         row.id: {
-            kind: UNLIMITED if row.role_type == ADMIN else set_.get((row.id, int(kind)), unset[row.role_type, kind])
-            for kind in KINDS
+            key: UNLIMITED if row.role_type == ADMIN else _holds(set_, row.id, key, unset[row.role_type, key[0]])
+            for key in keys
         }
         for row in rows
     }
 
 
-def of_domains(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[Kind, int]]:
+def of_domains(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Limits:
     """Return the limits of domains; ROOT has none."""
     set_ = _set(db, resource_limit.c.domain_id, rows)
     unset = {kind: checking.default(db, "domain", kind) for kind in KINDS}
     return {
-        row.id: {
-            kind: UNLIMITED if row.path == ROOT_PATH else set_.get((row.id, int(kind)), unset[kind]) for kind in KINDS
-        }
+        row.id: {key: UNLIMITED if row.path == ROOT_PATH else _holds(set_, row.id, key, unset[key[0]]) for key in keys}
         for row in rows
     }
 
 
-def _set(db: Connection, column: sa.Column[Any], rows: Sequence[Row[Any]]) -> dict[tuple[int, int], int]:
-    statement = sa.select(column, resource_limit.c.type, resource_limit.c.most)
+def _holds(set_: Mapping[tuple[int, int, str], int], owner: int, key: Key, unset: int) -> int:
+    """Return the limit of a key: by a tag without a limit of its own, that of the whole kind."""
+    kind, tag = int(key[0]), key[1]
+    return set_.get((owner, kind, tag), set_.get((owner, kind, ""), unset))
+
+
+def _set(db: Connection, column: sa.Column[Any], rows: Sequence[Row[Any]]) -> dict[tuple[int, int, str], int]:
+    statement = sa.select(column, resource_limit.c.type, resource_limit.c.tag, resource_limit.c.most)
     found = db.execute(statement.where(column.in_([row.id for row in rows])))
-    return {(owner, kind): most for owner, kind, most in found}
+    return {(owner, kind, tag): most for owner, kind, tag, most in found}
 
 
-def counts_of_accounts(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[int, int]]:
-    """Return what accounts have: account -> kind -> amount."""
-    found: dict[int, dict[int, int]] = {row.id: {} for row in rows}
-    wanted = resource_count.c.account_id.in_(list(found))
-    for row in db.execute(sa.select(resource_count).where(wanted)):
-        found[row.account_id][row.type] = row.amount
+def counts_of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Counts:
+    """Return what accounts have."""
+    ids = [row.id for row in rows]
+    if not checking.kept(db, keys):
+        return amounts.of_accounts(db, ids, keys)
+    found: Counts = {id_: {} for id_ in ids}
+    for row in db.execute(sa.select(resource_count).where(resource_count.c.account_id.in_(ids))):
+        found[row.account_id][Kind(row.type), ""] = row.amount
     return found
 
 
-def counts_of_domains(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[int, int]]:
-    """Return what the accounts in domains and below them have: domain -> kind -> amount."""
-    found: dict[int, dict[int, int]] = {row.id: {} for row in rows}
+def counts_of_domains(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Counts:
+    """Return what the accounts in domains and below them have."""
+    found: Counts = {row.id: {} for row in rows}
+    if not keys:
+        return found
+    whole = checking.kept(db, keys)
+    counted: Any = resource_count if whole else amounts.table(db, keys)
+    tag: Any = sa.literal("").label("tag") if whole else counted.c.tag
+    by = (counted.c.type,) if whole else (counted.c.type, counted.c.tag)
     top, below = domain.alias("top"), domain.alias("below")
     above = sa.or_(
         below.c.id == top.c.id,
@@ -69,36 +90,34 @@ def counts_of_domains(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dic
     )
     parents = sa.select(domain.c.parent_id).where(domain.c.parent_id.in_(list(found)), domain.c.removed.is_(None))
     branches = set(db.execute(parents.distinct()).scalars())
-    amount = sa.func.sum(resource_count.c.amount)
+    amount = sa.func.sum(counted.c.amount)
     own = (
-        sa.select(account.c.domain_id, resource_count.c.type, amount)
-        .join(resource_count, resource_count.c.account_id == account.c.id)
+        sa.select(account.c.domain_id, counted.c.type, tag, amount)
+        .join(counted, counted.c.account_id == account.c.id)
         .where(account.c.domain_id.in_([id_ for id_ in found if id_ not in branches]))
-        .group_by(account.c.domain_id, resource_count.c.type)
+        .group_by(account.c.domain_id, *by)
     )
-    whole = (
-        sa.select(top.c.id, resource_count.c.type, amount)
+    below_too = (
+        sa.select(top.c.id, counted.c.type, tag, amount)
         .select_from(
             top.join(below, above)
             .join(account, account.c.domain_id == below.c.id)
-            .join(resource_count, resource_count.c.account_id == account.c.id)
+            .join(counted, counted.c.account_id == account.c.id)
         )
         .where(top.c.id.in_(sorted(branches)))
-        .group_by(top.c.id, resource_count.c.type)
+        .group_by(top.c.id, *by)
     )
-    for statement in (own, whole):  # leaves need no look at the tree
-        for id_, kind, much in db.execute(statement):
-            found[id_][int(kind)] = int(much)
+    for statement in (own, below_too):  # leaves need no look at the tree
+        for id_, kind, of, much in db.execute(statement):
+            found[id_][Kind(kind), of] = int(much)
     return found
 
 
-def fields(
-    limits: Mapping[Kind, int], counts: Mapping[int, int], *, but: frozenset[Kind] = frozenset()
-) -> dict[str, Any]:
+def fields(limits: Mapping[Key, int], counts: Mapping[Key, int]) -> dict[str, Any]:
     """Return <kind>limit, <kind>total and <kind>available of each kind."""
     answer: dict[str, Any] = {}
     for kind, facts in KINDS.items():
-        most, has = limits[kind], counts.get(kind, 0)
+        most, has = limits[kind, ""], counts.get((kind, ""), 0)
         total = has / facts.unit
         whole = round(total, 2) if kind == Kind.SECONDARY_STORAGE else -(-has // facts.unit)
         answer[f"{facts.field}limit"] = "Unlimited" if most == UNLIMITED else str(most)
@@ -106,3 +125,31 @@ def fields(
         left = max(0, most - -(-has // facts.unit))
         answer[f"{facts.field}available"] = "Unlimited" if most == UNLIMITED else str(left)
     return answer
+
+
+def tags_of_accounts(db: Connection, rows: Sequence[Row[Any]], tag: str | None = None) -> dict[int, dict[str, Any]]:
+    """Return field taggedresources of accounts (``tag``: for this one only); nothing without tags in the settings."""
+    keys = tagged_keys(services.of(db).settings, tag)
+    return _by_tag(keys, of_accounts(db, rows, keys), counts_of_accounts(db, rows, keys)) if keys else {}
+
+
+def tags_of_domains(db: Connection, rows: Sequence[Row[Any]], tag: str | None = None) -> dict[int, dict[str, Any]]:
+    """Return field taggedresources of domains (``tag``: for this one only); nothing without tags in the settings."""
+    keys = tagged_keys(services.of(db).settings, tag)
+    return _by_tag(keys, of_domains(db, rows, keys), counts_of_domains(db, rows, keys)) if keys else {}
+
+
+def _by_tag(keys: Sequence[Key], limits: Limits, counts: Counts) -> dict[int, dict[str, Any]]:
+    def one(id_: int, key: Key) -> dict[str, Any]:
+        kind, tag = key
+        most, has = limits[id_][key], -(-counts[id_].get(key, 0) // KINDS[kind].unit)
+        return {
+            "resourcetype": int(kind),
+            "resourcetypename": KINDS[kind].name,
+            "tag": tag,
+            "limit": most,
+            "total": has,
+            "available": UNLIMITED if most == UNLIMITED else max(0, most - has),
+        }
+
+    return {id_: {"taggedresources": [one(id_, key) for key in keys]} for id_ in limits}

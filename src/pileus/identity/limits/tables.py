@@ -13,9 +13,10 @@ resource_limit = sa.Table(
     sa.Column("account_id", type_id, sa.ForeignKey("account.id")),  # this or
     sa.Column("domain_id", type_id, sa.ForeignKey("domain.id")),  # that
     sa.Column("type", sa.SmallInteger, nullable=False),
+    sa.Column("tag", sa.String(255), nullable=False, server_default=""),  # of hosts or storage; "" = of all
     sa.Column("most", sa.BigInteger, nullable=False),  # in the API's unit; -1 = unlimited
-    sa.UniqueConstraint("account_id", "type"),
-    sa.UniqueConstraint("domain_id", "type"),
+    sa.UniqueConstraint("account_id", "type", "tag"),
+    sa.UniqueConstraint("domain_id", "type", "tag"),
 )
 
 # Written by triggers only (counting.py). What a domain has is the sum of its accounts.

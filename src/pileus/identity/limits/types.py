@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from pileus.core.settings import Setting, declare
+from pileus.core.settings import Setting, Settings, declare
 
 UNLIMITED = -1
 GIB = 1 << 30
@@ -32,6 +32,26 @@ class Kind(IntEnum):
     BUCKETS = 14
     OBJECT_STORAGE = 15
     GPUS = 16
+
+
+BY_HOST_TAG = (Kind.MACHINES, Kind.CPUS, Kind.MEMORY)
+BY_STORAGE_TAG = (Kind.VOLUMES, Kind.PRIMARY_STORAGE)
+
+Key = tuple[Kind, str]
+"""What is counted and limited: a kind, of all ("") or of what an offering with this host or storage tag gave."""
+
+HOST_TAGS = declare(
+    "resource.limit.host.tags", str, "", "host tags by which machines, cores and memory have limits of their own (a,b)"
+)
+STORAGE_TAGS = declare(
+    "resource.limit.storage.tags",
+    str,
+    "",
+    "storage tags by which volumes and their sizes have limits of their own (a,b)",
+)
+RUNNING_ONLY = declare(
+    "resource.count.running.vms.only", bool, False, "only machines that run count for machines, cores and memory"
+)
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -96,3 +116,17 @@ KINDS: dict[Kind, Facts] = {
     ),
     Kind.GPUS: _facts("gpu", "gpu", "GPUs", "gpus", most=(20, 20)),
 }
+
+
+def tags_of(settings: Settings, kind: Kind) -> tuple[str, ...]:
+    """Return the tags by which a kind has limits of its own, in their order."""
+    if kind not in BY_HOST_TAG and kind not in BY_STORAGE_TAG:
+        return ()
+    text = settings.get(HOST_TAGS if kind in BY_HOST_TAG else STORAGE_TAGS)
+    return tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
+
+
+def tagged(settings: Settings, tag: str | None = None) -> list[Key]:
+    """Return all keys with a tag (``tag``: with this one)."""
+    keys = [(kind, each) for kind in (*BY_HOST_TAG, *BY_STORAGE_TAG) for each in tags_of(settings, kind)]
+    return [key for key in keys if tag is None or key[1] == tag]

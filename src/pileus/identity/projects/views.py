@@ -14,7 +14,7 @@ from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.identity import views
 from pileus.identity.limits import reading
-from pileus.identity.limits.types import Kind
+from pileus.identity.limits.types import Key
 from pileus.identity.projects.members import ADMIN
 from pileus.identity.projects.tables import project, project_member, project_role
 from pileus.identity.store import display_path
@@ -29,7 +29,7 @@ def count_machines(running: Running) -> None:
     _running[:] = [running]
 
 
-def _fields(most: Mapping[Kind, int] | None, has: Mapping[int, int]) -> dict[str, Any]:
+def _fields(most: Mapping[Key, int] | None, has: Mapping[Key, int]) -> dict[str, Any]:
     """Return the limits and counts of a project: a project has no projects."""
     if most is None:
         return {}
@@ -44,6 +44,7 @@ def projects(db: Connection, rows: Sequence[Row[Any]], *, limits: bool = True) -
     own = list(accounts.values()) if limits else []
     most = reading.of_accounts(db, own) if own else {}
     has = reading.counts_of_accounts(db, own) if own else {}
+    tags = reading.tags_of_accounts(db, own) if own else {}
     machines = _running[0](db, list(accounts)) if limits and _running else {}
     return [
         {
@@ -57,6 +58,7 @@ def projects(db: Connection, rows: Sequence[Row[Any]], *, limits: bool = True) -
             "created": date(row.created),
             "owner": admins.get(row.id, []),
             **_fields(most.get(row.account_id), has.get(row.account_id, {})),
+            **tags.get(row.account_id, {}),
             **machines.get(row.account_id, {}),
         }
         for row in rows
