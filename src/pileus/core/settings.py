@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ class Setting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     maximum: float | None = None
     options: tuple[str, ...] = ()  # the values that are allowed, of a text
     secure: bool = False  # kept encrypted and never shown; read with ``Settings.secret``
+    syntax: Callable[[str], object] | None = None  # raises ValueError, saying what a text must be
 
 
 _declared: dict[str, Setting[Any]] = {}
@@ -48,6 +50,7 @@ def declare(
     maximum: float | None = None,
     options: tuple[str, ...] = (),
     secure: bool = False,
+    syntax: Callable[[str], object] | None = None,
 ) -> Setting[T]:
     """Declare a setting; returns the handle to read it with.
 
@@ -65,6 +68,7 @@ def declare(
         maximum=maximum,
         options=options,
         secure=secure,
+        syntax=syntax,
     )
     _declared[name] = made
     return made
@@ -97,6 +101,8 @@ def checked(handle: Setting[Any], text: str) -> str:
     if handle.type is str:
         if handle.options and text not in handle.options:
             raise ValueError(f"must be one of {', '.join(handle.options)}")
+        if handle.syntax is not None:
+            handle.syntax(text)
         return text
     try:
         value = handle.type(text)

@@ -77,3 +77,14 @@ usage_event = sa.Table(
 )
 sa.Index("ix_usage_event_resource", usage_event.c.resource_uuid, usage_event.c.id)
 sa.Index("ix_usage_event_created", usage_event.c.created)
+
+certificate = sa.Table(
+    "certificate",
+    metadata,
+    identity(),
+    sa.Column("serial", sa.String(64), nullable=False, unique=True),  # hexadecimal, lower case
+    sa.Column("name", sa.String(255), nullable=False),  # common name of the subject
+    sa.Column("issued", sa.Float),  # null: revoked by its serial alone, nobody knows when it was signed
+    sa.Column("expires", sa.Float),
+    sa.Column("revoked", sa.Float),
+)

@@ -10,25 +10,27 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
+import sqlalchemy as sa
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database, usage
+from pileus.core import database, outbound, usage
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
 from pileus.core.jobs import Job, JobFailed, submit, workflow
+from pileus.core.netlists import networks
+from pileus.core.services import Services
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
 from pileus.images import checksums, formats, stores
 from pileus.images.settings import LARGEST_IMAGE
-from pileus.images.tables import image_store, template, template_copy
+from pileus.images.tables import download_certificate, image_store, template, template_copy
 
 log = structlog.get_logger(__name__)
 
 GIB = 1 << 30
 _BLOCK = 1 << 20
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _PRETENDED_SIZE = 8 * GIB
 _DEADLINE = 4 * 3600.0
 
@@ -100,7 +102,14 @@ def _begin(db: Connection, copy: int) -> dict[str, Any]:
     changes = {"state": "Creating", "download_state": "DOWNLOAD_IN_PROGRESS"}
     if not database.change(db, template_copy, copy, expect={"state": "Allocated"}, **changes):
         raise InvalidParameter("the template was deleted before its download began")
-    return {"url": of.url, "format": of.format, "checksum": of.checksum, "file": str(stores.file_of(store, of))}
+    return {
+        "url": of.url,
+        "format": of.format,
+        "checksum": of.checksum,
+        "file": str(stores.file_of(store, of)),
+        "zone": row.zone_id,
+        "hypervisor": of.hypervisor,
+    }
 
 
 def _fetch(job: Job, facts: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -108,27 +117,36 @@ def _fetch(job: Job, facts: dict[str, Any], limit: int) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
-        sha256 = _receive(facts, part, limit, lambda done: job.progress(done, "downloading"))
+        blocks = _blocks(job.services, facts)
+        sha256 = _receive(facts, blocks, part, limit, lambda done: job.progress(done, "downloading"))
         inspected = formats.inspect(part, facts["format"])
         size = part.stat().st_size
         part.replace(target)
     except formats.ImageRefused as error:
         raise InvalidParameter(f"the file at {facts['url']} was refused: {error}") from error
-    except (httpx.HTTPError, OSError) as error:
+    except outbound.RefusedAddressError as error:
+        raise InvalidParameter(f"the template may not be fetched from {facts['url']}: {error}") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise ResourceUnavailable(f"the template could not be fetched from {facts['url']}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return {"sha256": sha256, "size": size, "virtual": inspected.virtual_size}
 
 
-def _receive(facts: dict[str, Any], part: Path, limit: int, progress: Callable[[float], None]) -> str:
+def _receive(
+    facts: dict[str, Any],
+    blocks: Iterator[tuple[bytes, int]],
+    part: Path,
+    limit: int,
+    progress: Callable[[float], None],
+) -> str:
     """Write the file and return its SHA-256; raises InvalidParameter when it is too large or not the promised one."""
     wanted = checksums.parse(facts["checksum"]) if facts["checksum"] else None
     sha256 = hashlib.sha256()
     asked = hashlib.new(wanted.algorithm, usedforsecurity=False) if wanted else None
     done = 0
     with part.open("wb") as out:
-        for block, total in _blocks(facts["url"]):
+        for block, total in blocks:
             done += len(block)
             if done > limit:
                 raise InvalidParameter(f"the file at {facts['url']} is larger than {limit} bytes")
@@ -145,9 +163,9 @@ def _receive(facts: dict[str, Any], part: Path, limit: int, progress: Callable[[
     return sha256.hexdigest()
 
 
-def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
+def _blocks(services: Services, facts: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
     """Yield (block, bytes in all or 0) of what the URL names."""
-    parts = urlsplit(url)
+    parts = urlsplit(str(facts["url"]))
     if parts.scheme == "file":
         file = Path(unquote(parts.path))
         size = file.stat().st_size
@@ -155,11 +173,21 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
             while block := stream.read(_BLOCK):
                 yield block, size
         return
-    with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer:
-        answer.raise_for_status()
+    allowed = networks(services.settings.get(outbound.INTERNAL_SITES))
+    with outbound.download(facts["url"], allowed=allowed, trusted=_trusted(services, facts)) as answer:
         size = int(answer.headers.get("content-length") or 0)
         for block in answer.iter_bytes(_BLOCK):
             yield block, size
+
+
+def _trusted(services: Services, facts: dict[str, Any]) -> list[str]:
+    """Return the certificates by which the zone trusts servers of templates for this hypervisor."""
+    known = download_certificate.c
+    statement = sa.select(known.certificate).where(
+        known.zone_id == facts["zone"], known.hypervisor == facts["hypervisor"]
+    )
+    with services.database.read() as db:
+        return list(db.execute(statement).scalars())
 
 
 def _ready(db: Connection, copy: int, found: dict[str, Any]) -> dict[str, Any]:

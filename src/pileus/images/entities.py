@@ -26,3 +26,6 @@ def register() -> None:
     entities.register("GuestOsMapping", tables.os_mapping, "guest OS mapping", use=entities.admin_only)
     entities.register("GuestOS", tables.os_type, "OS type", use=entities.anybody, manage=entities.admin_only)
     entities.register("Template", tables.template, "template", use=may_use_template, manage=entities.owned)
+    entities.register(
+        "DirectDownloadCertificate", tables.download_certificate, "download certificate", use=entities.admin_only
+    )

@@ -17,6 +17,7 @@ _MODULES = (
     "commands.providers",
     "commands.template_data",
     "commands.templates",
+    "commands.download_certificates",
     "downloads",
     "deletion",
 )

@@ -117,3 +117,16 @@ template_copy = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.UniqueConstraint("template_id", "store_id"),
 )
+
+download_certificate = sa.Table(
+    "download_certificate",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("zone_id", type_id, sa.ForeignKey("zone.id"), nullable=False),
+    sa.Column("hypervisor", sa.String(32), nullable=False),
+    sa.Column("alias", sa.String(255), nullable=False),
+    sa.Column("certificate", sa.Text, nullable=False),  # PEM: what servers of templates are trusted by
+    sa.Column("created", sa.Float, nullable=False),
+    sa.UniqueConstraint("zone_id", "hypervisor", "alias"),
+)

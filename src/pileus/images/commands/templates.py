@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, outbound
 from pileus.core.calls import Call, Listed
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query, scope
+from pileus.core.netlists import networks
 from pileus.core.parameters import Ref, RefOrAll
 from pileus.identity import store as identity
 from pileus.identity.limits import checking
@@ -79,6 +80,8 @@ class RegisterTemplate(Command):
         """Record the template, and a download for each zone."""
         if urlsplit(self.url).scheme == "file":
             _check_local(call, self.url)
+        else:
+            _check_address(call, self.url)
         if self.isfeatured and not call.caller.admin:
             raise PermissionDenied("parameter isfeatured=true is for root admins")
         owner = identity.owner(call, self.account, self.domainid, self.projectid)
@@ -132,6 +135,14 @@ def _check_local(call: Call, url: str) -> None:
     file = Path(urlsplit(url).path).resolve()
     if not file.is_relative_to(allowed) or not file.is_file():
         raise InvalidParameter(f"parameter url: a file:// URL names a file below {allowed}; for others use http(s)://")
+
+
+def _check_address(call: Call, url: str) -> None:
+    """Refuse at once a URL that names an internal address; a name is resolved and checked by the download."""
+    try:
+        outbound.refuse_internal_literal(url, networks(call.services.settings.get(outbound.INTERNAL_SITES)))
+    except outbound.RefusedAddressError as error:
+        raise InvalidParameter(f"parameter url: {error}") from None
 
 
 def _zones(call: Call, named: list[str]) -> list[Row[Any]]:
