@@ -61,7 +61,7 @@ def test_service_offerings_are_fixed_or_chosen_at_deployment(cloud: Cloud) -> No
         ({"offerha": True}, "offerha"),
         ({"storagetype": "distant"}, "storagetype"),
         ({"provisioningtype": "fat"}, "provisioningtype"),
-        ({"iopsreadrate": 100}, "iopsreadrate"),
+        ({"iopsreadratemax": 100}, "iopsreadratemax"),
         ({"hosttags": "a b"}, "hosttags"),
         ({"systemvmtype": "domainrouter"}, "systemvmtype"),
     ],

@@ -97,19 +97,26 @@ def _counts(db: Connection) -> Iterator[str]:
 
 
 def _pools(db: Connection) -> Iterator[str]:
-    promised = dict(
-        db.execute(
-            sa.select(volume.c.pool_id, sa.func.sum(volume.c.size))
-            .where(volume.c.removed.is_(None), volume.c.pool_id.is_not(None))
-            .group_by(volume.c.pool_id)
-        ).all()
+    held = (
+        sa.select(
+            volume.c.pool_id,
+            sa.func.sum(volume.c.size).label("size"),
+            sa.func.sum(sa.func.coalesce(volume.c.min_iops, 0)).label("iops"),
+        )
+        .where(volume.c.removed.is_(None), volume.c.pool_id.is_not(None))
+        .group_by(volume.c.pool_id)
     )
+    found = {row.pool_id: row for row in db.execute(held)}
+    promised = {id_: row.size for id_, row in found.items()}
     for row in db.execute(sa.select(storage_pool).where(storage_pool.c.removed.is_(None))):
         if row.allocated != int(promised.get(row.id, 0)):
             yield (
                 f"storage pool {row.uuid} counts {row.allocated} bytes as promised, "
                 f"its volumes hold {int(promised.get(row.id, 0))}"
             )
+        iops = int(found[row.id].iops) if row.id in found else 0
+        if row.allocated_iops != iops:
+            yield f"storage pool {row.uuid} counts {row.allocated_iops} IOPS as promised, its volumes hold {iops}"
 
 
 def _addresses(db: Connection) -> Iterator[str]:

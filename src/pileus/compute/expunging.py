@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import model, placement, settings, starting, usage
+from pileus.compute import model, placement, purging, settings, starting, usage
 from pileus.compute.tables import machine
 from pileus.core import database, events
 from pileus.core.errors import InvalidParameter
@@ -155,6 +155,7 @@ def gone(db: Connection, machine_id: int) -> None:
     for network_id in sorted(set(networks)):
         nics.desire_router(db, network_id)
     database.change(db, machine, machine_id, removed=moment, updated=moment, password=None, vnc_password=None)
+    purging.after_expunging(db, machine_id)
 
 
 def volume_gone(db: Connection, row: Row[Any]) -> None:

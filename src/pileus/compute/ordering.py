@@ -1,4 +1,4 @@
-"""Checking what is ordered with a machine: template, size, disks, networks, names."""
+"""Checking what is ordered with a machine: template, networks, names."""
 
 from __future__ import annotations
 
@@ -12,23 +12,13 @@ from sqlalchemy.engine import Row
 
 from pileus.compute import model
 from pileus.compute.tables import machine
-from pileus.core import entities, sizes
+from pileus.core import entities
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries
 from pileus.core.statements import Listing
 from pileus.images.tables import template_copy
 from pileus.network.tables import network, nic
-
-GIB = model.GIB
-
-
-class DiskOrder(msgspec.Struct, frozen=True):
-    """A data disk to make with the machine."""
-
-    offering: Row[Any]
-    size: int  # bytes
-    device: int | None
 
 
 class NicOrder(msgspec.Struct, frozen=True):
@@ -52,84 +42,6 @@ def ready_template(db: Connection, template: Row[Any], zone: Row[Any]) -> None:
     if "Ready" not in states:
         why = "is not in this zone" if not states else "is not ready yet"
         raise InvalidParameter(f"parameter templateid: template {template.name} {why}")
-
-
-def root_size(call: Call, template: Row[Any], offering: Row[Any], asked: int | None) -> int:
-    """Return the bytes of the root disk: as asked for (GiB), else the offering's, else the template's."""
-    if asked is not None:
-        if not 0 < asked <= call.services.settings.get(sizes.LARGEST_VOLUME):
-            most = call.services.settings.get(sizes.LARGEST_VOLUME)
-            raise InvalidParameter(f"parameter rootdisksize must be between 1 and {most} GiB, not {asked}")
-        wanted, source = asked * GIB, "parameter rootdisksize"
-    elif offering.root_disk_size:
-        wanted, source = int(offering.root_disk_size), f"service offering {offering.name}"
-    else:
-        return int(template.size)
-    if wanted < template.size:
-        raise InvalidParameter(
-            f"{source}: a root disk of {wanted / GIB:g} GiB is smaller than template {template.name} "
-            f"({template.size / GIB:g} GiB)"
-        )
-    return wanted
-
-
-def data_disks(call: Call, offering: Row[Any] | None, size: int | None, entries: Entries | None) -> list[DiskOrder]:
-    """Return the data disks of diskofferingid with size, and of datadiskofferinglist."""
-    if offering is None and size is not None:
-        raise InvalidParameter("parameter size is the size of a data disk: parameter diskofferingid is missing")
-    orders = [] if offering is None else [DiskOrder(offering, disk_size(call, offering, size), None)]
-    for entry in entries or []:
-        fields = {key.lower(): value for key, value in entry.items()}
-        unknown = set(fields) - {"diskofferingid", "size", "deviceid"}
-        if unknown or "diskofferingid" not in fields:
-            raise InvalidParameter(
-                "parameter datadiskofferinglist: each entry has diskofferingid, and may have size (GiB) and deviceid"
-                + (f"; {', '.join(sorted(unknown))[:80]} is not supported by this server yet" if unknown else "")
-            )
-        row = entities.resolve(
-            call.db, call.caller, "DiskOffering", fields["diskofferingid"], parameter="datadiskofferinglist"
-        )
-        given = number("datadiskofferinglist", fields["size"]) if "size" in fields else None
-        device = number("datadiskofferinglist", fields["deviceid"]) if "deviceid" in fields else None
-        orders.append(DiskOrder(row, disk_size(call, row, given), device))
-    if len(orders) > model.MOST_DATA_DISKS:
-        raise InvalidParameter(f"a machine can be deployed with {model.MOST_DATA_DISKS} data disks at most")
-    return _with_devices(orders)
-
-
-def _with_devices(orders: Sequence[DiskOrder]) -> list[DiskOrder]:
-    """Give each disk a device number of its own, from 1; those that were asked for stay."""
-    asked = [order.device for order in orders if order.device is not None]
-    if len(set(asked)) != len(asked) or any(not 0 < device < 32 or device == 3 for device in asked):
-        raise InvalidParameter("parameter datadiskofferinglist: each deviceid must be different, 1 to 31 and not 3")
-    free = (device for device in range(1, 64) if device != 3 and device not in asked)  # 3 is the CD drive's
-    return [
-        order if order.device is not None else msgspec.structs.replace(order, device=next(free)) for order in orders
-    ]
-
-
-def disk_size(call: Call, offering: Row[Any], asked: int | None) -> int:
-    """Return the bytes of a disk by its offering; ``asked``: GiB, for offerings of custom size."""
-    if not offering.customized:
-        if asked is not None:
-            raise InvalidParameter(
-                f"parameter size: disk offering {offering.name} has a fixed size of {offering.size / GIB:g} GiB"
-            )
-        return int(offering.size)
-    if asked is None:
-        raise InvalidParameter(f"disk offering {offering.name} is of custom size: parameter size (GiB) is missing")
-    least = call.services.settings.get(sizes.SMALLEST_DISK)
-    most = call.services.settings.get(sizes.LARGEST_DISK)
-    if not least <= asked <= most:
-        raise InvalidParameter(f"parameter size must be between {least} and {most} GiB, not {asked}")
-    return asked * GIB
-
-
-def number(parameter: str, text: str) -> int:
-    """Return a whole number of a map's entry."""
-    if not text.strip().isascii() or not text.strip().isdigit() or len(text) > 12:
-        raise InvalidParameter(f"parameter {parameter}: {text[:40]!r} is not a whole number")
-    return int(text)
 
 
 def nics(

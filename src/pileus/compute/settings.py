@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.core.settings import declare
+from pileus.scheduling import planners
 
 EXPUNGE_DELAY = declare(
     "expunge.delay", int, 86_400, "seconds that a destroyed machine can still be recovered", minimum=0
@@ -19,4 +20,24 @@ VIEW_DESTROYED = declare("allow.user.view.destroyed.vm", bool, False, "users see
 USER_EXPUNGE = declare("allow.user.expunge.recover.vm", bool, False, "users may expunge and recover their machines")
 DEPLOY_TRIES = declare(
     "vm.deploy.tries", int, 5, "hosts that are tried for a machine before it fails", minimum=1, maximum=20
+)
+PLANNER = declare(
+    "vm.deployment.planner",
+    str,
+    planners.FIRST_FIT,
+    "which planner chooses the hosts of machines whose service offering names none",
+    options=planners.NAMES,
+)
+LEASES = declare(
+    "instance.lease.enabled",
+    bool,
+    False,
+    "machines may have a lease that ends by itself; switched off, the leases that there are end without effect",
+)
+LEASE_WARNING = declare(
+    "instance.lease.expiryevent.daysbefore",
+    int,
+    7,
+    "days before a lease ends from which on an event a day tells of it",
+    minimum=0,
 )

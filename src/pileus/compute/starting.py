@@ -14,19 +14,22 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import addressing, model, placement, usage
+from pileus.compute import addressing, limits, model, placement, usage
+from pileus.compute.disks import terms_of
 from pileus.compute.tables import machine, service_offering
 from pileus.core import database
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity, InvalidParameter
 from pileus.core.listing import related
 from pileus.core.statements import Fixed
-from pileus.images.tables import template, template_copy
+from pileus.images.tables import os_type, template, template_copy
 from pileus.infrastructure.tables import host
 from pileus.network import nics, segments
 from pileus.network.tables import nic, router
-from pileus.scheduling.model import Disk, Refusal, Request, unpack_tags
-from pileus.storage import specs
+from pileus.scheduling import planners
+from pileus.scheduling.model import Disk, Refusal, Request, list_tags, unpack_tags
+from pileus.storage import qos, specs
 from pileus.storage.tables import disk_offering, storage_pool, volume
+from pileus.storage.terms import Terms
 from pileus.storage.volumes import ALLOCATED, CREATING, READY
 from pileus.wire import machines as wire
 
@@ -44,6 +47,11 @@ _COPIES = Fixed(
     sa.select(template_copy).where(
         template_copy.c.template_id == sa.bindparam("template"), template_copy.c.state == "Ready"
     )
+)
+_OS_CATEGORY = Fixed(
+    sa.select(os_type.c.category_id)
+    .select_from(template.join(os_type, os_type.c.id == template.c.os_type_id))
+    .where(template.c.id == sa.bindparam("template"))
 )
 _MADE = Fixed(
     sa.update(volume)
@@ -64,6 +72,7 @@ class Where(msgspec.Struct, frozen=True):
     cluster: int | None = None
     host: int | None = None
     avoid: tuple[int, ...] = ()
+    planner: str = ""  # "" = the service offering's, or the setting's
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -74,6 +83,7 @@ class Create(msgspec.Struct, frozen=True):
     size: int
     pool: int
     arguments: dict[str, Any]
+    iops: int = 0
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -87,13 +97,21 @@ class Placed(msgspec.Struct, frozen=True):
     former: int | None  # the host that still knows the machine from an earlier run
 
 
-def reserve(db: Connection, machine_id: int, where: Where, *, generation: int, admin: bool) -> Placed:
-    """Take a place for the machine and its volumes, and gather what its host must know."""
+def reserve(
+    db: Connection, machine_id: int, where: Where, *, generation: int, admin: bool, planner: str = ""
+) -> Placed:
+    """Take a place for the machine and its volumes, and gather what its host must know.
+
+    ``planner`` chooses where neither the order nor the service offering names one.
+    """
     row = database.one(db, machine, machine_id)
     if row.state not in (model.STOPPED, model.STARTING):
         raise InvalidParameter(f"virtual machine {row.name} is {row.state}; only a stopped one can be started")
     offering = database.one(db, service_offering, row.service_offering_id)
-    volumes = _VOLUMES(db, {"machine": machine_id}).all()
+    limits.claim_start(db, row, offering)
+    volumes = _on_terms(db, row, offering)
+    if not where.planner:
+        where = msgspec.structs.replace(where, planner=offering.planner or planner)
     found = placement.of(db).reserve(db, _request(db, row, offering, volumes, where))
     if isinstance(found, Refusal):
         raise InsufficientCapacity(refusal_text(found, admin=admin))
@@ -110,18 +128,30 @@ def refusal_text(refusal: Refusal, *, admin: bool) -> str:
 def wish(db: Connection, row: Row[Any]) -> Request:
     """Return what a machine asks of a host, its volumes staying where they are."""
     offering = database.one(db, service_offering, row.service_offering_id)
+    return _request(db, row, offering, _on_terms(db, row, offering), Where())
+
+
+def _on_terms(db: Connection, row: Row[Any], offering: Row[Any]) -> list[tuple[Row[Any], Terms]]:
+    """Return a machine's volumes, each with the terms that it is on by now."""
     volumes = _VOLUMES(db, {"machine": row.id}).all()
-    return _request(db, row, offering, volumes, Where())
+    offerings = related(db, disk_offering, (each.disk_offering_id for each in volumes))
+    return [(each, terms_of(offering, offerings.get(each.disk_offering_id))) for each in volumes]
 
 
-def _request(db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequence[Row[Any]], where: Where) -> Request:
-    offerings = related(db, disk_offering, (v.disk_offering_id for v in volumes))
-    disks: list[Disk] = []
-    for each in volumes:
-        by = offerings.get(each.disk_offering_id) if each.disk_offering_id is not None else None
-        tags = by.tags if by is not None else offering.storage_tags
-        kind = by.storage_type if by is not None else offering.storage_type
-        disks.append(Disk(size=each.size, local=kind == "local", tags=unpack_tags(tags), pool_id=_kept_in(each)))
+def _request(
+    db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequence[tuple[Row[Any], Terms]], where: Where
+) -> Request:
+    disks = [
+        Disk(
+            size=each.size,
+            iops=each.min_iops or 0,
+            local=terms.local,
+            tags=unpack_tags(terms.tags),
+            listed_tags=list_tags(terms.tags),
+            pool_id=_kept_in(each),
+        )
+        for each, terms in volumes
+    ]
     return Request(
         zone_id=row.zone_id,
         hypervisor=row.hypervisor,
@@ -130,14 +160,29 @@ def _request(db: Connection, row: Row[Any], offering: Row[Any], volumes: Sequenc
         memory=row.memory_mib,
         disks=tuple(disks),
         host_tags=unpack_tags(offering.host_tags),
+        listed_tags=list_tags(offering.host_tags),
+        os_category_id=_OS_CATEGORY(db, {"template": row.template_id}).scalar_one_or_none(),
         pod_id=where.pod,
         cluster_id=where.cluster,
         host_id=where.host,
         preferred_host_id=row.last_host_id,
         avoid=frozenset(where.avoid),
+        planner=where.planner,
+        neighbours=_neighbours(db, row) if planners.counts(where.planner) else (),
         account_id=row.account_id,
         domain_id=row.domain_id,
     )
+
+
+def _neighbours(db: Connection, row: Row[Any]) -> tuple[tuple[int, int, int], ...]:
+    """Return how many machines the owner has on the hosts of each cluster of the zone."""
+    c = machine.c
+    counted = (
+        sa.select(c.pod_id, c.cluster_id, sa.func.count())
+        .where(c.account_id == row.account_id, c.zone_id == row.zone_id, c.host_id.is_not(None), c.id != row.id)
+        .group_by(c.pod_id, c.cluster_id)
+    )
+    return tuple((int(pod), int(cluster), int(count)) for pod, cluster, count in db.execute(counted))
 
 
 def _kept_in(row: Row[Any]) -> int | None:
@@ -148,7 +193,7 @@ def _kept_in(row: Row[Any]) -> int | None:
 def _take(
     db: Connection,
     row: Row[Any],
-    volumes: Sequence[Row[Any]],
+    volumes: Sequence[tuple[Row[Any], Terms]],
     found: placement.Reserved,
     generation: int,
 ) -> Placed:
@@ -192,12 +237,12 @@ def _take(
 
 
 def _disks(
-    db: Connection, row: Row[Any], volumes: Sequence[Row[Any]], host_id: int, pools: Sequence[Row[Any]]
+    db: Connection, row: Row[Any], volumes: Sequence[tuple[Row[Any], Terms]], host_id: int, pools: Sequence[Row[Any]]
 ) -> tuple[list[Create], list[wire.Disk]]:
     """Mark the volumes that are to be made, and return them with all disks of the machine."""
     create: list[Create] = []
     disks: list[wire.Disk] = []
-    for each, pool in zip(volumes, pools, strict=True):
+    for (each, terms), pool in zip(volumes, pools, strict=True):
         if each.state != READY:
             made_from = _image(db, row, each.template_id, host_id) if each.template_id is not None else None
             if not database.change(
@@ -205,7 +250,7 @@ def _disks(
             ):
                 raise ConcurrentChange(f"volume {each.name} changed its state meanwhile")
             arguments = msgspec.to_builtins(specs.volume(each, pool, made_from))
-            create.append(Create(each.id, each.uuid, each.size, pool.id, arguments))
+            create.append(Create(each.id, each.uuid, each.size, pool.id, arguments, each.min_iops or 0))
         disks.append(
             wire.Disk(
                 volume=each.uuid,
@@ -213,6 +258,8 @@ def _disks(
                 path=each.path,
                 device=each.device_id,
                 format=each.format.lower(),
+                cache=terms.cache,
+                throttle=qos.throttle(terms.rates, each.max_iops),
             )
         )
     return create, disks
@@ -261,7 +308,7 @@ def release(db: Connection, machine_id: int, created: Sequence[Mapping[str, Any]
         if database.change(
             db, volume, each["id"], expect={"state": CREATING, "pool_id": each["pool"]}, state=ALLOCATED, pool_id=None
         ):
-            placement.give_pool(db, each["pool"], each["size"])
+            placement.give_pool(db, each["pool"], each["size"], each.get("iops", 0))
     if row.host_id is not None:
         leave_host(db, row)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import access
+from pileus.compute import access, leases
 from pileus.compute.tables import machine, service_offering
 from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import ACTIVE, job
@@ -133,6 +133,7 @@ def _basics(row: Row[Any], in_zone: Row[Any], by: Row[Any] | None, system: Row[A
         "keypairs": row.key_pairs,
         "details": row.details or None,
         "isdynamicallyscalable": row.dynamic_scaling,
+        **leases.fields(row),
         "ostypeid": system.uuid if system is not None else None,
         "guestosid": system.uuid if system is not None else None,
         "osdisplayname": system.name if system is not None else None,

@@ -8,9 +8,13 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
+from pileus.compute.disks import terms_of
+from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.infrastructure.model import unpack_tags
 from pileus.infrastructure.restricted import Labels
+from pileus.storage.tables import disk_offering
+from pileus.storage.views_offerings import terms_fields
 
 GIB = 1024**3
 
@@ -18,8 +22,12 @@ GIB = 1024**3
 def service_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
     """Return service offerings: MHz, MiB and GiB; tags for root admins."""
     labels = Labels(db, rows)
-    return [
-        {
+    joined = related(db, disk_offering, (row.disk_offering_id for row in rows))
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        disks = joined.get(row.disk_offering_id)
+        terms = terms_of(row, disks)
+        view = {
             "id": row.uuid,
             "name": row.name,
             "displaytext": row.display_text,
@@ -27,11 +35,8 @@ def service_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
             "cpuspeed": row.cpu_mhz,
             "memory": row.memory_mib,
             "iscustomized": row.customized,
-            "iscustomizediops": False,
-            "storagetype": row.storage_type,
-            "provisioningtype": row.provisioning,
-            "rootdisksize": row.root_disk_size // GIB if row.root_disk_size else None,
-            "storagetags": unpack_tags(row.storage_tags) if admin else None,
+            "rootdisksize": terms.size // GIB if terms.size else None,
+            "storagetags": unpack_tags(terms.tags) if admin else None,
             "hosttags": unpack_tags(row.host_tags) if admin else None,
             "networkrate": row.network_rate,
             "offerha": row.offer_ha,
@@ -41,14 +46,23 @@ def service_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
             "issystem": row.is_system,
             "systemvmtype": row.system_vm_type,
             "defaultuse": row.default_use,
+            "deploymentplanner": row.planner,
+            "leaseduration": row.lease_days,
+            "leaseexpiryaction": row.lease_action,
             "encryptroot": False,
-            "diskofferingstrictness": False,
-            "purgeresources": False,
-            "cacheMode": row.cache_mode or "none",
+            "diskofferingstrictness": row.strict_disk_offering,
+            "purgeresources": bool(row.purge),
             "serviceofferingdetails": {**{k: str(v) for k, v in row.limits.items()}, **row.details} or None,
             "state": row.state,
             "created": date(row.created),
+            **terms_fields(terms),
             **labels.of(row),
         }
-        for row in rows
-    ]
+        if disks is not None:
+            view |= {
+                "diskofferingid": disks.uuid,
+                "diskofferingname": disks.name,
+                "diskofferingdisplaytext": disks.display_text,
+            }
+        found.append(view)
+    return found

@@ -115,7 +115,16 @@ def bring_up(job: Job, machine_id: int, where: dict[str, Any], more: dict[str, A
 def _attempt(job: Job, machine_id: int, where: starting.Where, more: dict[str, Any]) -> None:
     output = job.commit(
         "reserve",
-        lambda db: msgspec.to_builtins(starting.reserve(db, machine_id, where, generation=job.id, admin=job.admin)),
+        lambda db: msgspec.to_builtins(
+            starting.reserve(
+                db,
+                machine_id,
+                where,
+                generation=job.id,
+                admin=job.admin,
+                planner=job.services.settings.get(settings.PLANNER),
+            )
+        ),
         undo="machine.release",
     )
     placed = msgspec.convert(output, starting.Placed)

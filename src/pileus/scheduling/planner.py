@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.scheduling import filters
+from pileus.scheduling import filters, planners
 from pileus.scheduling.filters import storage
 from pileus.scheduling.model import Host, Place, Plan, Reason, Refusal, Request, Snapshot
 
@@ -14,7 +14,7 @@ def plan(snapshot: Snapshot, request: Request, *, choices: int = CHOICES) -> Pla
     """Return the first hosts that fit, the preferred one before all; or why none does."""
     places: list[Place] = []
     reasons: dict[Reason, int] = {}
-    hosts = snapshot.in_zone(request.zone_id)
+    hosts = planners.ordered(snapshot.in_zone(request.zone_id, request.os_category_id), request)
     preferred = snapshot.hosts.get(request.preferred_host_id or 0)
     if preferred is not None and preferred.zone_id == request.zone_id:
         fitting = fit(snapshot, preferred, request)

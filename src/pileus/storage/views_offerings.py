@@ -11,6 +11,8 @@ from sqlalchemy.engine import Row
 from pileus.core.rendering import date
 from pileus.infrastructure.model import unpack_tags
 from pileus.infrastructure.restricted import Labels
+from pileus.storage import qos
+from pileus.storage.terms import Terms, of_disk_offering
 
 GIB = 1024**3
 
@@ -25,18 +27,29 @@ def disk_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> 
             "displaytext": row.display_text,
             "disksize": row.size // GIB,
             "iscustomized": row.customized,
-            "iscustomizediops": bool(row.customized_iops),
-            "storagetype": row.storage_type,
-            "provisioningtype": row.provisioning,
             "displayoffering": row.display,
             "disksizestrictness": row.strict_size,
             "encrypt": row.encrypt,
-            "cacheMode": row.cache_mode or "none",
             "tags": unpack_tags(row.tags) if admin else None,
             "details": row.details or None,
             "state": row.state,
             "created": date(row.created),
+            **terms_fields(of_disk_offering(row)),
             **labels.of(row),
         }
         for row in rows
     ]
+
+
+def terms_fields(terms: Terms) -> dict[str, Any]:
+    """Return the fields that disk and service offerings have in common."""
+    return {
+        "storagetype": terms.storage_type,
+        "provisioningtype": terms.provisioning,
+        "cacheMode": terms.cache_mode,
+        "iscustomizediops": terms.customized_iops,
+        "miniops": terms.min_iops,
+        "maxiops": terms.max_iops,
+        "hypervisorsnapshotreserve": terms.snapshot_reserve,
+        **qos.shown(terms.rates),
+    }

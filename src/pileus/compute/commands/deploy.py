@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, limits, model, ordering, settings, starting, usage, workflows
+from pileus.compute import access, disks, leases, limits, model, ordering, settings, starting, usage, workflows
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.calls import Call
@@ -19,7 +19,10 @@ from pileus.core.parameters import Entries, Ref
 from pileus.core.secrets import random_password
 from pileus.identity import store as identity
 from pileus.infrastructure import hypervisor_limits
+from pileus.infrastructure.model import one_of
 from pileus.network import nics as network_nics
+from pileus.scheduling import planners
+from pileus.storage import offerings
 from pileus.storage.tables import volume
 from pileus.storage.volumes import ALLOCATED, DATA, ROOT
 
@@ -63,6 +66,9 @@ class DeployVirtualMachine(Command):
     displayvm: bool = True
     dynamicscalingenabled: bool = False
     password: str | None = None
+    deploymentplanner: str | None = None
+    leaseduration: int | None = None
+    leaseexpiryaction: str | None = None
 
     def check(self) -> None:
         """Check names, addresses and user data."""
@@ -70,6 +76,9 @@ class DeployVirtualMachine(Command):
             model.host_name("name", self.name)
         if self.userdata is not None:
             self.userdata = model.user_data(self.userdata)
+        if self.deploymentplanner is not None:
+            self.deploymentplanner = one_of("deploymentplanner", self.deploymentplanner, planners.NAMES)
+        self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction, none=True)
         if self.password is not None and len(self.password) < 6:
             raise InvalidParameter("parameter password must be at least 6 characters long")
 
@@ -82,9 +91,7 @@ class DeployVirtualMachine(Command):
         where = self._where(call)
         self._rules(call, template)
         size, details = model.size(self.serviceofferingid, self.details)
-        disks = ordering.data_disks(call, self.diskofferingid, self.size, self.datadiskofferinglist)
-        hypervisor_limits.check_data_volumes(call.db, template.hypervisor, len(disks))
-        root = ordering.root_size(call, template, self.serviceofferingid, self.rootdisksize)
+        root, data, details = self._disks(call, template, details)
         plugs = ordering.nics(
             call,
             self.zoneid,
@@ -103,9 +110,12 @@ class DeployVirtualMachine(Command):
         made["extra"] = access.keys(call, owner, self.keypair, self.keypairs) | access.data(
             call, template, own=self.userdata, chosen=self.userdataid, details=self.userdatadetails
         )
-        limits.claim(call.db, owner.account_id, size, [root, *(disk.size for disk in disks)])
+        made["extra"] |= leases.columns(
+            call.services, self.serviceofferingid, self.leaseduration, self.leaseexpiryaction
+        )
+        self._claim(call, owner, size, root, data)
         machine_id = self._insert(call, owner, template, size, **made)
-        self._insert_volumes(call, owner, machine_id, root, disks)
+        self._insert_volumes(call, owner, machine_id, root, data)
         networks = self._plug(call, machine_id, plugs)
         call.describe(f"deployed virtual machine {self.displayname or name}")
         return call.submit(
@@ -120,10 +130,18 @@ class DeployVirtualMachine(Command):
             password=password or "",
         )
 
+    def _claim(
+        self, call: Call, owner: Row[Any], size: model.Size, root: disks.RootOrder, data: Sequence[disks.DiskOrder]
+    ) -> None:
+        service = self.serviceofferingid
+        sized = [(disk.size, disks.terms_of(service, disk.offering).tags) for disk in (root, *data)]
+        limits.claim(call.db, owner.account_id, size, service.host_tags, sized, runs=self.startvm)
+
     def _where(self, call: Call) -> starting.Where:
         if self.hostid is not None and not call.caller.admin:
             raise PermissionDenied("parameter hostid is for root admins")
-        return place(self.zoneid, self.hostid, self.podid, self.clusterid)
+        where = place(self.zoneid, self.hostid, self.podid, self.clusterid)
+        return msgspec.structs.replace(where, planner=self.deploymentplanner or "")
 
     def _rules(self, call: Call, template: Row[Any]) -> None:
         """Check what depends on the rows that are named."""
@@ -132,17 +150,23 @@ class DeployVirtualMachine(Command):
                 f"parameter hypervisor: template {template.name} is for {template.hypervisor}, "
                 f"not for {self.hypervisor[:40]!r}"
             )
-        if self.overridediskofferingid is not None:
-            raise InvalidParameter("parameter overridediskofferingid is not supported by this server yet; leave it out")
         offering = self.serviceofferingid
         if offering.is_system:
             raise InvalidParameter(f"parameter serviceofferingid: {offering.name} is for the system's own machines")
-        for parameter, row in (("serviceofferingid", offering), ("diskofferingid", self.diskofferingid)):
-            if row is not None and row.state != "Active":
-                raise InvalidParameter(f"parameter {parameter}: the offering {row.name} is {row.state}; choose another")
-            if row is not None and row.zone_ids and self.zoneid.id not in row.zone_ids:
-                raise InvalidParameter(f"parameter {parameter}: {row.name} is not offered in zone {self.zoneid.name}")
+        offerings.usable("serviceofferingid", offering, self.zoneid)
         ordering.ready_template(call.db, template, self.zoneid)
+
+    def _disks(
+        self, call: Call, template: Row[Any], details: dict[str, str]
+    ) -> tuple[disks.RootOrder, list[disks.DiskOrder], dict[str, str]]:
+        """Return the root disk, the data disks, and the details that are left."""
+        said, left = disks.choices(details)
+        service = self.serviceofferingid
+        by = disks.root_offering(call.db, service, self.overridediskofferingid, self.zoneid)
+        root = disks.root(call, template, disks.terms_of(service, by), said.for_root(by, self.rootdisksize))
+        data = disks.data(call, self.zoneid, said.for_data(self.diskofferingid, self.size), self.datadiskofferinglist)
+        hypervisor_limits.check_data_volumes(call.db, template.hypervisor, len(data))
+        return root, data, left
 
     def _password(self, call: Call, template: Row[Any]) -> str | None:
         """Return the first password, encrypted, of a machine whose template takes one."""
@@ -207,8 +231,8 @@ class DeployVirtualMachine(Command):
         call: Call,
         owner: Row[Any],
         machine_id: int,
-        root: int,
-        disks: Sequence[ordering.DiskOrder],
+        root: disks.RootOrder,
+        data: Sequence[disks.DiskOrder],
     ) -> None:
         common: dict[str, Any] = {
             "account_id": owner.account_id,
@@ -226,9 +250,11 @@ class DeployVirtualMachine(Command):
                 "name": f"ROOT-{machine_id}",
                 "type": ROOT,
                 "device_id": 0,
-                "size": root,
+                "size": root.size,
+                "min_iops": root.min_iops,
+                "max_iops": root.max_iops,
                 "service_offering_id": self.serviceofferingid.id,
-                "disk_offering_id": None,
+                "disk_offering_id": root.offering.id if root.offering is not None else None,
                 "template_id": self.templateid.id if self.templateid is not None else None,
             }
         ]
@@ -236,15 +262,17 @@ class DeployVirtualMachine(Command):
             common
             | {
                 "uuid": database.new_uuid(),
-                "name": f"DATA-{machine_id}" + (f"-{number}" if len(disks) > 1 else ""),
+                "name": f"DATA-{machine_id}" + (f"-{number}" if len(data) > 1 else ""),
                 "type": DATA,
                 "device_id": disk.device,
                 "size": disk.size,
+                "min_iops": disk.min_iops,
+                "max_iops": disk.max_iops,
                 "service_offering_id": None,
                 "disk_offering_id": disk.offering.id,
                 "template_id": None,
             }
-            for number, disk in enumerate(disks)
+            for number, disk in enumerate(data)
         ]
         call.db.execute(sa.insert(volume), rows)
         usage.machine_changed(call.db, machine_id, usage.CREATED)

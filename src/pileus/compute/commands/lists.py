@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, model, settings, views
+from pileus.compute import access, leases, model, settings, views
 from pileus.compute.tables import machine
 from pileus.core.calls import Call
 from pileus.core.commands import command
@@ -46,6 +46,7 @@ class ListVirtualMachines(OwnedListCommand):
     forvirtualnetwork: bool | None = None
     userdata: bool = False
     userdataid: Ref | None = None
+    leased: bool | None = None
     details: list[str] = []
 
     def check(self) -> None:
@@ -60,11 +61,14 @@ class ListVirtualMachines(OwnedListCommand):
         c = machine.c
         query = Query(machine)
         self.owned(call, query, by_id=self.id or self.ids or None)
-        query.equals(c.id, self.id).equals(c.id, self.ids).equals(c.name, self.name).equals(c.zone_id, self.zoneid)
+        query.equals(c.id, self.id).equals(c.id, self.ids).contains(self.name, c.name).equals(c.zone_id, self.zoneid)
         query.equals(c.pod_id, self.podid).equals(c.cluster_id, self.clusterid).equals(c.host_id, self.hostid)
         query.equals(c.template_id, self.templateid).equals(c.service_offering_id, self.serviceofferingid)
         query.equals(c.user_id, self.userid).same(c.hypervisor, self.hypervisor).equals(c.ha_enabled, self.haenable)
         query.equals(c.display, self.displayvm).equals(c.user_data_id, self.userdataid)
+        if self.leased is not None:
+            runs = sa.func.coalesce(c.lease_state, "") == leases.PENDING
+            query.where(runs if self.leased else sa.not_(runs))
         if self.keypair is not None:
             query.where(access.has_key(c.key_pairs, self.keypair))
         query.contains(self.keyword, c.name, c.display_name, *((c.instance_name,) if call.caller.admin else ()))

@@ -8,24 +8,32 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from pileus.compute import leases
 from pileus.compute.tables import service_offering
 from pileus.compute.views_offerings import GIB, service_offerings
 from pileus.core import database
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
-from pileus.core.listing import ListCommand, Query
-from pileus.core.parameters import Ref, RefOrAll
+from pileus.core.listing import Query
+from pileus.core.parameters import Ref
+from pileus.core.sizes import LARGEST_VOLUME
 from pileus.infrastructure import model, restricted
+from pileus.scheduling import planners
+from pileus.storage import qos
+from pileus.storage.offerings import ACTIVE, ListOfferings, UpdateOffering
+from pileus.storage.tables import disk_offering
 
 LEAST_MEMORY = 32  # MiB
 _SYSTEM_TYPES = ("domainrouter",)
 _LIMITS = ("mincpunumber", "maxcpunumber", "minmemory", "maxmemory")
+_OF_DISKS = ("storagetype", "provisioningtype", "cachemode", "rootdisksize", "tags")
+_IOPS = ("customizediops", "miniops", "maxiops", "hypervisorsnapshotreserve")
 _MOST = {"cpunumber": 2**15 - 1, "cpuspeed": 2**31 - 1, "memory": 2**31 - 1}
 
 
 @command("createServiceOffering", event="SERVICE.OFFERING.CREATE")
-class CreateServiceOffering(Command):
+class CreateServiceOffering(qos.DiskCommand):
     """Create a service offering: fixed CPU and memory, or with customized the choice (within limits) at deployment."""
 
     name: str
@@ -40,11 +48,15 @@ class CreateServiceOffering(Command):
     maxmemory: int | None = None
     storagetype: str = "shared"
     provisioningtype: str = "thin"
-    cachemode: str = "none"
     rootdisksize: int | None = None
     tags: str | None = None
+    diskofferingid: Ref | None = None
+    diskofferingstrictness: bool = False
     hosttags: str | None = None
     networkrate: int | None = None
+    deploymentplanner: str | None = None
+    leaseduration: int | None = None
+    leaseexpiryaction: str | None = None
     dynamicscalingenabled: bool = True
     issystem: bool = False
     systemvmtype: str | None = None
@@ -54,9 +66,7 @@ class CreateServiceOffering(Command):
     offerha: bool = False
     limitcpuuse: bool = False
     isvolatile: bool = False
-    customizediops: bool = False
     encryptroot: bool = False
-    diskofferingstrictness: bool = False
     purgeresources: bool = False
     gpudisplay: bool = False
 
@@ -64,15 +74,16 @@ class CreateServiceOffering(Command):
         """Check words, sizes, and which of them go together."""
         self.storagetype = model.one_of("storagetype", self.storagetype, ("shared", "local"))
         self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, ("thin",))
-        self.cachemode = model.one_of("cachemode", self.cachemode, ("none",))
-        later = ("offerha", "limitcpuuse", "isvolatile", "customizediops", "encryptroot")
-        restricted.refuse_set(self, *later, "diskofferingstrictness", "purgeresources", "gpudisplay")
+        later = ("offerha", "limitcpuuse", "isvolatile", "encryptroot", "gpudisplay")
+        restricted.refuse_set(self, *later)
+        self.check_disk()
+        if self.deploymentplanner is not None:
+            self.deploymentplanner = model.one_of("deploymentplanner", self.deploymentplanner, planners.NAMES)
+        self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction)
         if self.issystem:
             self.systemvmtype = model.one_of("systemvmtype", self.systemvmtype or "", _SYSTEM_TYPES)
         elif self.systemvmtype:
             raise InvalidParameter("parameter systemvmtype goes together with issystem=true")
-        if self.rootdisksize is not None and self.rootdisksize < 1:
-            raise InvalidParameter("parameter rootdisksize must be at least 1 (GiB)")
         if self.networkrate is not None and self.networkrate < 0:
             raise InvalidParameter("parameter networkrate must not be negative (Mbit/s; 0 = no limit)")
         self._check_size()
@@ -107,6 +118,12 @@ class CreateServiceOffering(Command):
         """Create the offering."""
         if self.issystem and not call.caller.admin:
             raise PermissionDenied("parameter issystem: only root admins make offerings for system machines")
+        joined = self._joined()
+        largest = call.services.settings.get(LARGEST_VOLUME)
+        if self.rootdisksize is not None and not 1 <= self.rootdisksize <= largest:
+            raise InvalidParameter(f"parameter rootdisksize must be between 1 and {largest} (GiB)")
+        if self.leaseexpiryaction is not None:
+            leases.refuse_disabled(call.services)
         uuid = database.new_uuid()
         id_ = database.insert(
             call.db,
@@ -119,55 +136,68 @@ class CreateServiceOffering(Command):
             memory_mib=self.memory,
             customized=self.customized,
             limits={name: getattr(self, name) for name in _LIMITS if getattr(self, name) is not None},
-            storage_type=self.storagetype,
+            storage_type=self.storagetype if joined is None else joined.storage_type,
             provisioning=self.provisioningtype,
-            cache_mode=self.cachemode,
+            disk_offering_id=None if joined is None else joined.id,
+            strict_disk_offering=self.diskofferingstrictness,
             root_disk_size=self.rootdisksize * GIB if self.rootdisksize else None,
             storage_tags=model.pack_tags("tags", self.tags),
             host_tags=model.pack_tags("hosttags", self.hosttags),
             network_rate=self.networkrate,
+            planner=self.deploymentplanner,
+            lease_days=self.leaseduration if self.leaseexpiryaction is not None else None,
+            lease_action=self.leaseexpiryaction,
             dynamic_scaling=self.dynamicscalingenabled,
+            purge=self.purgeresources,
             is_system=self.issystem,
             system_vm_type=self.systemvmtype,
             details=self.serviceofferingdetails or {},
             created=database.now(),
+            **self.disk_columns(call.services),
             **restricted.chosen(call, self.domainid, self.zoneid),
         )
         call.describe(f"created service offering {self.name}", resource=("ServiceOffering", uuid))
         row = database.one(call.db, service_offering, id_)
         return service_offerings(call.db, [row], admin=call.caller.admin)[0]
 
+    def _joined(self) -> Row[Any] | None:
+        """Return the disk offering of root disks, which then says all of them that this one would."""
+        of: Row[Any] | None = self.diskofferingid
+        if of is None:
+            return None
+        if of.state != ACTIVE:
+            raise InvalidParameter(f"parameter diskofferingid: the offering {of.name} is {of.state}; choose another")
+        own = [name for name in _OF_DISKS + _IOPS if getattr(self, name) != getattr(type(self), name)] + list(
+            self.given()
+        )
+        if own:
+            raise InvalidParameter(f"parameter {own[0]} is what the disk offering of parameter diskofferingid says")
+        return of
+
 
 @command("listServiceOfferings", ignored=("account", "isrecursive", "listall"))
-class ListServiceOfferings(ListCommand):
+class ListServiceOfferings(ListOfferings):
     """List the service offerings that are for the caller; those of system machines with issystem=true."""
 
-    id: Ref | None = None
-    name: str | None = None
-    domainid: Ref | None = None
-    projectid: RefOrAll | None = None
-    zoneid: Ref | None = None
     issystem: bool = False
     systemvmtype: str | None = None
     storagetype: str | None = None
-    state: str = "Active"
     cpunumber: int | None = None
     cpuspeed: int | None = None
     memory: int | None = None
     encryptroot: bool | None = None
+    templateid: Ref | None = None
+    virtualmachineid: Ref | None = None
 
     def query(self, call: Call) -> Query:
         """Return the offerings that match; sizes ask for what an offering must at least reach."""
         if self.issystem and not call.caller.admin:
             raise PermissionDenied("parameter issystem: only root admins see the offerings of system machines")
         columns = service_offering.c
-        query = Query(service_offering, columns.sort_key, columns.id).equals(columns.id, self.id)
-        query.same(columns.name, self.name).same(columns.storage_type, self.storagetype)
-        query.same(columns.system_vm_type, self.systemvmtype)
+        query = self.matching(call, service_offering)
+        query.same(columns.storage_type, self.storagetype).same(columns.system_vm_type, self.systemvmtype)
         if self.id is None or not call.caller.admin:
             query.equals(columns.is_system, self.issystem)
-        if self.state.lower() != "all":
-            query.same(columns.state, self.state)
         if self.encryptroot:
             query.where(sa.false())
         for column, value, limit in (
@@ -179,42 +209,40 @@ class ListServiceOfferings(ListCommand):
                 most = columns.limits[limit].as_integer()
                 chosen = sa.and_(column.is_(None), sa.or_(most.is_(None), most >= value))
                 query.where(sa.or_(column >= value, chosen))
-        query.where(
-            *restricted.visible(
-                call.db,
-                call.caller,
-                service_offering,
-                domain=restricted.domain_of(call.db, self.domainid, self.projectid),
-                zone_row=self.zoneid,
-            )
-        )
-        return query.contains(self.keyword, columns.name, columns.display_text)
+        if self.templateid is not None:
+            query.where(_roomy(self.templateid.size))
+        if self.virtualmachineid is not None:
+            self._for_machine(call, query, self.virtualmachineid)
+        return query
+
+    def _for_machine(self, call: Call, query: Query, of: Row[Any]) -> None:
+        """Keep to what a machine can be changed to: its root disk stays on the kind of storage that it is on."""
+        columns = service_offering.c
+        now = database.one(call.db, service_offering, of.service_offering_id)
+        query.where(columns.storage_type == now.storage_type)
+        if not now.customized:
+            query.where(columns.id != now.id)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the service offerings."""
         return service_offerings(call.db, rows, admin=call.caller.admin)
 
 
+def _roomy(size: int) -> sa.ColumnElement[bool]:
+    """Return the condition for offerings whose root disks are no smaller than a template."""
+    columns = service_offering.c
+    disks = sa.select(disk_offering.c.id).where(sa.or_(disk_offering.c.size == 0, disk_offering.c.size >= size))
+    own = sa.or_(columns.root_disk_size.is_(None), columns.root_disk_size >= size)
+    return sa.or_(sa.and_(columns.disk_offering_id.is_(None), own), columns.disk_offering_id.in_(disks))
+
+
 @command("updateServiceOffering", event="SERVICE.OFFERING.EDIT")
-class UpdateServiceOffering(Command):
+class UpdateServiceOffering(UpdateOffering):
     """Change a service offering; machines take the tags over when they start the next time."""
 
-    id: Ref
-    name: str | None = None
-    displaytext: str | None = None
-    sortkey: int | None = None
-    state: str | None = None
-    domainid: str | None = None  # ids separated by commas, or "public"
-    zoneid: str | None = None  # ids separated by commas, or "all"
     hosttags: str | None = None
     storagetags: str | None = None
-
-    def check(self) -> None:
-        """Check the words."""
-        if self.name is not None and not self.name.strip():
-            raise InvalidParameter("parameter name may not be empty")
-        if self.state is not None:
-            self.state = model.one_of("state", self.state, ("Active", "Inactive"))
+    purgeresources: bool | None = None
 
     def run(self, call: Call) -> dict[str, Any]:
         """Change what was passed."""
@@ -224,20 +252,14 @@ class UpdateServiceOffering(Command):
             raise PermissionDenied("parameters hosttags and storagetags: only root admins see and change tags")
         if self.state == "Inactive" and row.default_use:
             raise InvalidParameter(f"parameter state: the cloud needs its own offering {row.name}")
-        passed: dict[str, Any] = {
-            "name": self.name,
-            "display_text": self.displaytext,
-            "sort_key": self.sortkey,
-            "state": self.state,
+        if self.storagetags is not None and row.disk_offering_id is not None:
+            raise InvalidParameter("parameter storagetags: its disk offering says them; use updateDiskOffering")
+        more = {
             "host_tags": None if self.hosttags is None else model.pack_tags("hosttags", self.hosttags),
             "storage_tags": None if self.storagetags is None else model.pack_tags("storagetags", self.storagetags),
-            **restricted.changed(call, self.domainid, self.zoneid),
+            "purge": self.purgeresources,
         }
-        changes = {column: value for column, value in passed.items() if value is not None}
-        if changes:
-            database.change(call.db, service_offering, row.id, **changes)
-        call.describe(f"changed service offering {row.name}", resource=("ServiceOffering", row.uuid))
-        fresh = database.one(call.db, service_offering, row.id)
+        fresh = self.change(call, service_offering, "ServiceOffering", "service offering", more)
         return service_offerings(call.db, [fresh], admin=call.caller.admin)[0]
 
 

@@ -31,7 +31,6 @@ _SCOPES = {
 
 _SHOWN = {"global": "Global", **dict(_SCOPES.values())}
 _TYPES = {bool: "Boolean", int: "Number", float: "Decimal", str: "String"}
-PLANNERS = ("FirstFitPlanner",)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -210,14 +209,4 @@ class ListConfigurationGroups(ListCommand):
             wanted = self.group is None or self.group.strip().lower() == name.lower()
             if inner and wanted and (not self.keyword or self.keyword.lower() in name.lower()):
                 found.append({"name": name, "description": text, "precedence": place, "subgroup": inner})
-        return page_of(found, self.page, self.pagesize)
-
-
-@command("listDeploymentPlanners")
-class ListDeploymentPlanners(ListCommand):
-    """List the planners that choose the hosts of machines."""
-
-    def run(self, call: Call) -> Any:
-        """Return their names."""
-        found = [{"name": name} for name in PLANNERS if not self.keyword or self.keyword.lower() in name.lower()]
         return page_of(found, self.page, self.pagesize)
