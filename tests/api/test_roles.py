@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from pileus.identity import roles
+from pileus.identity.tables import role_permission
 from tests.support.cloud import PASSWORD, Cloud, Person, Refused
 
 PROFILE = {"password": PASSWORD, "firstname": "F", "lastname": "L", "email": "f@l.test"}
@@ -148,10 +151,65 @@ def test_domain_admins_see_the_roles_that_they_may_give(cloud: Cloud):
     assert refused(cloud, "listRoles", cloud.user).code == 401
 
 
-def test_support_helps_and_reading_reads(cloud: Cloud):
-    support = apis(cloud, person(cloud, "helper", role(cloud, "Support User - Default")["id"]))
-    assert {"startVirtualMachine", "stopVirtualMachine", "listVirtualMachines"} <= support
-    assert not {"destroyVirtualMachine", "deployVirtualMachine", "getUserKeys"} & support
-    reader = apis(cloud, person(cloud, "reader", role(cloud, "Read-Only User - Default")["id"]))
-    assert "listVirtualMachines" in reader
-    assert not {"startVirtualMachine", "getUserKeys", "listHosts"} & reader
+ANYBODY = {
+    "forgotPassword",
+    "login",
+    "logout",
+    "resetPassword",
+    "setupUserTwoFactorAuthentication",
+    "validateUserTwoFactorAuthenticationCode",
+}
+"""What concerns nothing but the own sign-in."""
+
+
+@pytest.mark.parametrize("kind", ["Admin", "User"])
+def test_read_only_roles_read(cloud: Cloud, kind: str):
+    names = apis(cloud, person(cloud, "reader", role(cloud, f"Read-Only {kind} - Default")["id"])) - ANYBODY
+    assert {"listVirtualMachines", "listZones", "queryAsyncJobResult"} <= names
+    assert ("listHosts" in names) is (kind == "Admin")
+    assert {name for name in names if not name.startswith(("list", "get", "find", "query"))} == set()
+    assert not {name for name in names if name.startswith("getUploadParams")} | ({"getUserKeys"} & names)
+
+
+def test_support_users_help_with_what_is_there(cloud: Cloud):
+    names = apis(cloud, person(cloud, "helper", role(cloud, "Support User - Default")["id"])) - ANYBODY
+    assert {"startVirtualMachine", "stopVirtualMachine", "rebootVirtualMachine", "listVirtualMachines"} <= names
+    made = ("create", "deploy", "register", "upload", "add", "delete", "destroy", "expunge", "remove", "update")
+    assert {name for name in names if name.startswith(made)} <= {"createConsoleEndpoint"}
+    assert "getUserKeys" not in names
+
+
+def test_support_admins_make_offerings_and_maintain_but_change_no_infrastructure(cloud: Cloud):
+    helper = person(cloud, "helper", role(cloud, "Support Admin - Default")["id"])
+    names = apis(cloud, helper)
+    assert {
+        "createServiceOffering",
+        "createDiskOffering",
+        "createNetworkOffering",
+        "prepareHostForMaintenance",
+        "cancelHostMaintenance",
+        "registerTemplate",
+        "startVirtualMachine",
+    } <= names
+    for word in ("Zone", "Pod", "Cluster", "PhysicalNetwork", "Account", "Domain", "User", "Configuration", "Role"):
+        changes = {name for name in names if name.endswith(word) and not name.startswith(("list", "get", "find"))}
+        assert changes <= {"startKubernetesCluster", "stopKubernetesCluster"}, word
+    assert (
+        not {"deployVirtualMachine", "destroyVirtualMachine", "deleteServiceOffering", "addHost", "deleteHost"} & names
+    )
+    made_ = cloud.api(
+        "createServiceOffering", helper, name="small", displaytext="s", cpunumber=1, cpuspeed=500, memory=128
+    )
+    assert made_["serviceoffering"]["name"] == "small"
+    assert refused(cloud, "deleteServiceOffering", helper, id=made_["serviceoffering"]["id"]).code == 401
+    assert refused(cloud, "createZone", helper, name="z", dns1="10.0.0.1", internaldns1="10.0.0.1").code == 401
+
+
+def test_a_new_version_rewrites_the_rules_of_default_roles(cloud: Cloud):
+    support = role(cloud, "Support User - Default")["id"]
+    before = [(each["rule"], each["permission"]) for each in cloud.list("listRolePermissions", roleid=support)]
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(role_permission).where(role_permission.c.rule == "get*").values(rule="createVolume"))
+        roles.seed(db)
+    after = [(each["rule"], each["permission"]) for each in cloud.list("listRolePermissions", roleid=support)]
+    assert after == before

@@ -35,6 +35,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     role: str  # Admin ResourceAdmin DomainAdmin User
     role_id: int = 0
     projects: frozenset[int] = frozenset()  # the accounts of the projects that the user is a member of
+    session: int = 0  # internal id of the session that the call came by; 0 = it came with a key
+    verified: bool = True  # False = the session still waits for its second factor
 
     @property
     def admin(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -12,7 +13,7 @@ from pileus.core import settings
 from pileus.core.authentication import Key
 from pileus.core.calls import Caller
 from pileus.core.services import Services
-from pileus.identity import rates, roles, sessions, store
+from pileus.identity import rates, roles, second_factor, sessions, store
 from pileus.identity.projects import members
 from pileus.identity.tables import account, domain, user
 
@@ -146,9 +147,14 @@ class Directory:
 
     def by_session(self, services: Services, token: str, session_key: str) -> Caller | None:
         """Return whose session this is; a session whose key is wrong is dropped."""
-        user_id = sessions.check(services, token, session_key)
-        if user_id is None:
+        held = sessions.check(services, token, session_key)
+        found = self._user(services, held.user_id) if held is not None else None
+        if held is None or found is None:
             return None
+        return msgspec.structs.replace(found, session=held.id, verified=held.verified)
+
+    def _user(self, services: Services, user_id: int) -> Caller | None:
+        """Return a user as a caller, remembered for a second."""
         users = memory(services).users
         known = users.get(user_id)
         if known is not None and known[0] > time.monotonic():
@@ -165,8 +171,10 @@ class Directory:
         sessions.drop(services, token)
 
     def admit(self, services: Services, caller: Caller, command: str) -> None:
-        """Count a call; raise RateLimited when the caller's account has made too many."""
+        """Count a call; raise RateLimited when there are too many, 511 while a second factor is to come."""
         rates.check(services, caller, command)
+        if not caller.verified and command not in second_factor.BEFORE_CODE:
+            raise second_factor.NotVerified(second_factor.CODE_FIRST)
 
     def system(self, services: Services) -> Caller:
         """Return the system's own user, a root admin."""

@@ -26,6 +26,7 @@ def load() -> None:
         "rates",
         "role_permissions",
         "roles",
+        "second_factor",
         "sign_in",
         "ssh_keys",
         "userdata",

@@ -34,31 +34,38 @@ _RULE = re.compile(r"[A-Za-z0-9*]{1,255}")
 
 _SECRETS = ((DENY, "getUploadParamsFor*"), (DENY, "getUserKeys"))
 _READING = tuple((ALLOW, rule) for rule in ("get*", "list*", "query*", "find*", "quotaIsEnabled", "quotaTariffList"))
-_HELPING = (
+_OWN_SIGN_IN = ("setupUserTwoFactorAuthentication", "validateUserTwoFactorAuthenticationCode")
+"""The caller's own second factor: without it nobody could sign in where one is mandated."""
+
+_SUPPORT_USER = (
     "attachIso",
     "attachVolume",
-    "createVolume",
+    "createConsoleEndpoint",
     "detachIso",
     "detachVolume",
     "rebootVirtualMachine",
-    "registerIso",
-    "registerTemplate",
     "startKubernetesCluster",
     "startVirtualMachine",
     "stopKubernetesCluster",
     "stopVirtualMachine",
-    "uploadVolume",
 )
-_RUNNING = (
+"""Auxiliary operations on what is there: nothing that makes or destroys a resource."""
+
+_SUPPORT_ADMIN = (
     "cancelHostMaintenance",
     "cancelStorageMaintenance",
     "createDiskOffering",
     "createNetworkOffering",
     "createServiceOffering",
     "createVPCOffering",
+    "createVolume",
     "enableStorageMaintenance",
     "prepareHostForMaintenance",
+    "registerIso",
+    "registerTemplate",
+    "uploadVolume",
 )
+"""Offerings, images and maintenance beside that: nothing that changes zones, hosts, networks or settings."""
 
 
 def default_rules(name: str, type_: str) -> list[tuple[str, str]]:
@@ -66,9 +73,9 @@ def default_rules(name: str, type_: str) -> list[tuple[str, str]]:
     if name == ROOT_ADMIN:
         return [(ALLOW, "*")]
     if name.startswith(("Read-Only", "Support")):
-        extra: tuple[str, ...] = ()
+        extra = _OWN_SIGN_IN
         if name.startswith("Support"):
-            extra = (*_HELPING, *_RUNNING) if type_ == ADMIN else _HELPING
+            extra += _SUPPORT_USER + (_SUPPORT_ADMIN if type_ == ADMIN else ())
         return [*((ALLOW, rule) for rule in sorted(extra)), *_SECRETS, *_READING, (DENY, "*")]
     known = contract.load().commands
     return [(ALLOW, command) for command, wire in sorted(known.items()) if type_ in wire.roles]

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
@@ -24,25 +25,33 @@ TIMEOUT = settings.declare("session.timeout", int, 30, "Minutes after which an u
 _FIND = sa.select(session).where(session.c.token_hash == sa.bindparam("token"))
 
 
-def begin(services: Services, user_id: int) -> tuple[str, str]:
+class Held(msgspec.Struct, frozen=True):
+    """A session that lives: whose it is, and whether a second factor is still to come (``verified`` false)."""
+
+    id: int
+    user_id: int
+    verified: bool
+
+
+def begin(services: Services, db: Connection, user_id: int, *, verified: bool = True) -> tuple[str, str]:
     """Start a session for a user; return its token and its key."""
     token, key = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
     moment = now()
-    with services.database.write() as db:
-        insert(
-            db,
-            session,
-            token_hash=_hash(token),
-            key_hash=_hash(key),
-            user_id=user_id,
-            created=moment,
-            expires=moment + seconds(services),
-        )
+    insert(
+        db,
+        session,
+        token_hash=_hash(token),
+        key_hash=_hash(key),
+        user_id=user_id,
+        verified=verified,
+        created=moment,
+        expires=moment + seconds(services),
+    )
     return token, key
 
 
-def check(services: Services, token: str, key: str) -> int | None:
-    """Return the session's user (internal id) and move its end on; a session with another key is dropped."""
+def check(services: Services, token: str, key: str) -> Held | None:
+    """Return the session and move its end on; one that is asked for with another key is dropped."""
     moment = now()
     with services.database.read() as db:
         row = db.execute(_FIND, {"token": _hash(token)}).one_or_none()
@@ -59,7 +68,7 @@ def check(services: Services, token: str, key: str) -> int | None:
                 .where(session.c.id == row.id, session.c.expires > moment)
                 .values(expires=moment + length)
             )
-    return int(row.user_id)
+    return Held(row.id, row.user_id, bool(row.verified))
 
 
 def drop(services: Services, token: str) -> None:
@@ -87,6 +96,21 @@ def _hash(text: str) -> str:
 def end(db: Connection, user_id: int) -> None:
     """End all sessions of a user, on every server."""
     db.execute(sa.delete(session).where(session.c.user_id == user_id))
+
+
+def end_others(db: Connection, user_id: int, session_id: int) -> None:
+    """End all sessions of a user but one."""
+    db.execute(sa.delete(session).where(session.c.user_id == user_id, session.c.id != session_id))
+
+
+def end_unverified(db: Connection, user_id: int) -> None:
+    """End the sessions of a user that wait for a second factor."""
+    db.execute(sa.delete(session).where(session.c.user_id == user_id, session.c.verified.is_(False)))
+
+
+def verify(db: Connection, session_id: int) -> None:
+    """Note that the second factor of a session has come."""
+    db.execute(sa.update(session).where(session.c.id == session_id).values(verified=True))
 
 
 def end_of_account(db: Connection, account_id: int) -> None:

@@ -1,61 +1,86 @@
-"""Throttling of log-ins: after a few failures each further one must wait, twice as long each time.
+"""Throttling of guesses: after a few failures each further one must wait, twice as long each time.
 
-Counted for each user name with address, and (with a higher allowance) for each address; in memory of this server.
+Log-ins are counted for each user name with address, and (with a higher allowance) for each address; codes of a second
+factor for each user.  The counts stand in the database: all servers share them, and a restart does not forget them.
 """
 
 from __future__ import annotations
 
-import threading
-import time
+import hashlib
 
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from pileus.core.database import now
 from pileus.core.errors import RateLimited
+from pileus.core.jobs import periodic
 from pileus.core.services import Services
+from pileus.identity.tables import failure
 
-FREE = 5
-FREE_PER_ADDRESS = 30
+FREE, FREE_PER_ADDRESS = 5, 30
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-_MOST = 20_000
+FORGOTTEN = 86_400.0
+"""Seconds after the last failure when all of them are forgotten."""
 
 
-class Throttle:
-    """Failures by key, and until when each key has to wait."""
+class Counted(msgspec.Struct, frozen=True):
+    """Who is counted, and how many failures need no wait."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._failures: dict[tuple[str, ...], tuple[int, float]] = {}  # key -> failures, time of the last
+    who: str
+    free: int = FREE
 
-    def check(self, username: str, address: str) -> None:
-        """Refuse (429) while the name or the address has to wait."""
-        with self._lock:
-            wait = max(self._wait((username.lower(), address), FREE), self._wait((address,), FREE_PER_ADDRESS))
-        if wait > 0:
-            raise RateLimited(f"too many failed log-ins; try again in {wait:.0f} s")
-
-    def failed(self, username: str, address: str) -> None:
-        """Count a failure."""
-        with self._lock:
-            if len(self._failures) > _MOST:
-                self._forget()
-            for key in ((username.lower(), address), (address,)):
-                count, _ = self._failures.get(key, (0, 0.0))
-                self._failures[key] = (count + 1, time.monotonic())
-
-    def succeeded(self, username: str, address: str) -> None:
-        """Forget the failures of a name (those of the address stay)."""
-        with self._lock:
-            self._failures.pop((username.lower(), address), None)
-
-    def _wait(self, key: tuple[str, ...], free: int) -> float:
-        count, last = self._failures.get(key, (0, 0.0))
-        if count < free:
-            return 0.0
-        return last + min(FIRST_WAIT * 2.0 ** min(count - free, 20), LONGEST_WAIT) - time.monotonic()
-
-    def _forget(self) -> None:
-        old = time.monotonic() - LONGEST_WAIT
-        self._failures = {key: value for key, value in self._failures.items() if value[1] > old}
+    @property
+    def key(self) -> str:
+        """Return what is kept of it: names that were typed, perhaps a password by mistake, are nobody's to read."""
+        return hashlib.sha256(self.who.encode()).hexdigest()
 
 
-def throttle(services: Services) -> Throttle:
-    """Return this server's counters."""
-    return services.plugins.setdefault("identity.throttle", Throttle())
+def sign_in(username: str, address: str) -> tuple[Counted, Counted]:
+    """Return who is counted when somebody signs in: the name from this address, and the address."""
+    return Counted(f"name\n{username.lower()}\n{address}"), Counted(f"address\n{address}", FREE_PER_ADDRESS)
+
+
+def second_factor(user_id: int) -> Counted:
+    """Return who is counted when somebody types a code, from wherever."""
+    return Counted(f"code\n{user_id}")
+
+
+_count = sa.text(
+    "INSERT INTO sign_in_failure (key_hash, amount, last) VALUES (:key, 1, :now) ON CONFLICT (key_hash) DO UPDATE SET"
+    " last = :now, amount = CASE WHEN sign_in_failure.last < :old THEN 1 ELSE sign_in_failure.amount + 1 END"
+)
+
+
+def count(db: Connection, *whom: Counted) -> None:
+    """Count a failure."""
+    moment = now()
+    for each in sorted(whom, key=lambda one: one.key):  # in one order everywhere: no two transactions wait in a ring
+        db.execute(_count, {"key": each.key, "now": moment, "old": moment - FORGOTTEN})
+
+
+def refuse(db: Connection, *whom: Counted) -> None:
+    """Refuse (429) while any of them has to wait."""
+    moment = now()
+    found = sa.select(failure).where(failure.c.key_hash.in_([each.key for each in whom]))
+    known = {row.key_hash: row for row in db.execute(found) if row.last > moment - FORGOTTEN}
+    wait = 0.0
+    for each in whom:
+        row = known.get(each.key)
+        if row is not None and row.amount >= each.free:
+            longest = min(FIRST_WAIT * 2.0 ** min(row.amount - each.free, 20), LONGEST_WAIT)
+            wait = max(wait, min(row.last + longest - moment, longest))  # whatever the servers' clocks say
+    if wait > 0:
+        raise RateLimited(f"too many failed tries; try again in {max(wait, 1):.0f} s")
+
+
+def forget(db: Connection, whom: Counted) -> None:
+    """Forget the failures of somebody who has succeeded."""
+    db.execute(sa.delete(failure).where(failure.c.key_hash == whom.key))
+
+
+@periodic("identity.failures", every=3600)
+def sweep(services: Services) -> None:
+    """Delete what is too old to count."""
+    with services.database.write() as db:
+        db.execute(sa.delete(failure).where(failure.c.last < now() - FORGOTTEN))

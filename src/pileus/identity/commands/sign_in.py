@@ -16,7 +16,7 @@ from pileus.core.commands import command
 from pileus.core.errors import AuthenticationFailed
 from pileus.core.parameters import is_uuid
 from pileus.core.services import Services
-from pileus.identity import callers, passwords, sessions, throttle
+from pileus.identity import callers, passwords, second_factor, sessions, throttle
 from pileus.identity.tables import domain, user
 
 log = structlog.get_logger(__name__)
@@ -34,19 +34,23 @@ class Login(Anonymous):
     domainid: str | None = None
 
     def answer(self, services: Services, facts: Facts) -> Signed:
-        throttled = throttle.throttle(services)
-        throttled.check(self.username, facts.address)
+        name, address = throttle.sign_in(self.username, facts.address)
+        with services.database.read() as db:
+            throttle.refuse(db, name, address)
         found = self._find(services)
         caller = None
         if passwords.matches(found.password_hash if found else None, self.password) and found is not None:
             with services.database.read() as db:
                 caller = callers.find(db, found.id)
         if caller is None or found is None:
-            throttled.failed(self.username, facts.address)
+            with services.database.write() as db:
+                throttle.count(db, name, address)
             log.info("log-in refused", username=self.username, address=facts.address)
             raise AuthenticationFailed(_REFUSED)
-        throttled.succeeded(self.username, facts.address)
-        token, key = sessions.begin(services, caller.user_id)
+        waits = second_factor.needed(services, found)
+        with services.database.write() as db:
+            throttle.forget(db, name)  # the failures of the address stay
+            token, key = sessions.begin(services, db, caller.user_id, verified=not waits)
         return Signed(content=_content(services, caller, found, key), cookies={"JSESSIONID": token, "sessionkey": key})
 
     def _find(self, services: Services) -> Row[Any] | None:
@@ -92,8 +96,7 @@ def _content(services: Services, caller: Caller, found: Row[Any], key: str) -> d
         "timezoneoffset": str(offset.total_seconds() / 3600),
         "registered": "false",
         "sessionkey": key,
-        "is2faenabled": "false",
-        "is2faverified": "true",
+        **second_factor.login_fields(services, found),
     }
     if caller.admin:
         content["managementserverid"] = services.server

@@ -13,7 +13,7 @@ from pileus.core.database import after_commit, change, now, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.core.services import Services
-from pileus.identity import callers, passwords, sessions, store, views, workflows
+from pileus.identity import callers, passwords, second_factor, sessions, store, views, workflows
 from pileus.identity.commands.users import check_user
 from pileus.identity.tables import account, domain, user
 
@@ -45,6 +45,7 @@ class UpdateUser(Command):
     userapikey: str | None = None
     usersecretkey: str | None = None
     apikeyaccess: str | None = None
+    mandate2fa: bool | None = None
 
     def check(self) -> None:
         """Check names, the time zone and the keys."""
@@ -77,6 +78,8 @@ class UpdateUser(Command):
         if not admin and row.id != call.caller.user_id:
             raise PermissionDenied("parameter id: users without an admin's role change only themselves")
         values = self._values(call, row)
+        if self.mandate2fa is not None:
+            values["two_factor_mandated"] = self._mandate(call, row, admin=admin)
         if self.new_hash is not None:
             self._check_password(call, row, admin=admin)
             values["password_hash"] = self.new_hash
@@ -85,6 +88,13 @@ class UpdateUser(Command):
             raise ConcurrentChange("the user was deleted meanwhile")
         changed(call, row, "updating")
         return views.users(call.db, [one(call.db, user, row.id)], admin=call.caller.admin)[0]
+
+    def _mandate(self, call: Call, row: Row[Any], *, admin: bool) -> bool:
+        if not admin:
+            raise PermissionDenied("parameter mandate2fa is for admins")
+        if self.mandate2fa and not second_factor.enabled(call.services, row):
+            raise InvalidParameter("parameter mandate2fa: the setting enable.user.2fa allows none in this domain")
+        return bool(self.mandate2fa)
 
     def _check_password(self, call: Call, row: Row[Any], *, admin: bool) -> None:
         if not admin and self.currentpassword is None:
