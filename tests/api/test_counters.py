@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.core import counters, database
-from pileus.core.counters import counted, row_count
+from pileus.core.counters import counted, row_block, row_count
 from pileus.core.database import Database, type_id
 
 _own = sa.MetaData()
@@ -25,6 +26,9 @@ thing = counted(
 )
 
 
+_ids = itertools.count(1, 1000)  # so that some blocks have many rows, and some few
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     sqlite = request.param == "sqlite"
@@ -32,6 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     store = Database(url)
     with store.write() as db:
         row_count.create(db)
+        row_block.create(db)
         _own.create_all(db)
     yield store
     store.close()
@@ -51,6 +56,13 @@ def agree(db: sa.Connection) -> None:
     assert counters.live(db, thing, [thing.c.id > 3]) is None
     assert counters.live(db, thing, [thing.c.account_id == 1, sa.or_(thing.c.id == 3, thing.c.account_id == 1)]) is None
 
+    ids = db.execute(sa.select(thing.c.id).where(thing.c.removed.is_(None)).order_by(thing.c.id)).scalars().all()
+    for number in (0, 1, len(ids) // 2, len(ids) - 1):
+        if 0 <= number < len(ids):
+            first, further = counters.seek(db, thing, number) or (0, -1)
+            assert [i for i in ids if i >= first][further] == ids[number]
+    assert counters.seek(db, thing, len(ids)) is None
+
 
 def test_counts_follow_every_change(store: Database) -> None:
     chance = random.Random(7)
@@ -59,7 +71,7 @@ def test_counts_follow_every_change(store: Database) -> None:
             kind = chance.choice(["insert", "insert", "remove", "restore", "move", "delete", "touch"])
             some = thing.c.id % 3 == chance.randrange(3)
             if kind == "insert":
-                rows = [{"account_id": chance.randrange(4)} for _ in range(chance.randrange(1, 5))]
+                rows = [{"account_id": chance.randrange(4), "id": next(_ids)} for _ in range(chance.randrange(1, 5))]
                 db.execute(sa.insert(thing), rows)
             elif kind == "delete":
                 db.execute(sa.delete(thing).where(some, thing.c.id % 5 == 0))

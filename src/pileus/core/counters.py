@@ -4,6 +4,9 @@ A list without filters would otherwise count every row for every page: 50 ms for
 transaction of the change itself, so the numbers are as exact as ``COUNT(*)``.  On PostgreSQL each connection counts in
 a slot of its own (of 64), so that transactions which make rows of one account do not wait for one another.
 
+A second count, by blocks of ids, says where the n-th row is: without it a page far down a list would step over every
+row before it (0.3 s for a million).
+
 ``counted(table)`` declares it, for tables with columns ``account_id`` and ``removed``; ``create_all`` makes the
 triggers with the table, migrations call ``install``.
 """
@@ -30,11 +33,26 @@ row_count = sa.Table(
     sa.Column("n", sa.BigInteger, nullable=False),
 )
 
+row_block = sa.Table(
+    "row_block",
+    metadata,
+    sa.Column("table_name", sa.String(64), primary_key=True),
+    sa.Column("block", type_id, primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("n", sa.BigInteger, nullable=False),
+)
+"""How many live rows have an id in [block << 12, (block + 1) << 12)."""
+
+BLOCK_BITS = 12
+
 _counted: dict[str, Table] = {}
 
 _ADD = (
     "INSERT INTO row_count (table_name, account_id, slot, n) VALUES ('{table}', {row}.account_id, {slot}, {delta})"
-    " ON CONFLICT (table_name, account_id, slot) DO UPDATE SET n = row_count.n + {delta}"
+    " ON CONFLICT (table_name, account_id, slot) DO UPDATE SET n = row_count.n + {delta};"
+    " INSERT INTO row_block (table_name, block, slot, n)"
+    f" VALUES ('{{table}}', {{row}}.id >> {BLOCK_BITS}, {{slot}}, {{delta}})"
+    " ON CONFLICT (table_name, block, slot) DO UPDATE SET n = row_block.n + {delta}"
 )
 _SQLITE = (
     "CREATE TRIGGER {table}_counted_{kind} AFTER {what} ON {table} FOR EACH ROW WHEN {when} BEGIN {first}; END",
@@ -102,16 +120,25 @@ def statements(table: str, dialect: str) -> list[str]:
 
 def install(db: Connection, table: str) -> None:
     """Make the triggers of a table that has rows already, and count them (for migrations)."""
-    for statement in statements(table, db.dialect.name):
+    for statement in (*_removals(table, db.dialect.name), *statements(table, db.dialect.name)):
         db.exec_driver_sql(statement)
-    db.execute(sa.delete(row_count).where(row_count.c.table_name == table))
-    rows = sa.table(table, sa.column("account_id"), sa.column("removed"))
-    found = (
-        sa.select(sa.literal(table), rows.c.account_id, sa.literal(0), sa.func.count())
-        .where(rows.c.removed.is_(None))
-        .group_by(rows.c.account_id)
-    )
-    db.execute(sa.insert(row_count).from_select(["table_name", "account_id", "slot", "n"], found))
+    rows = sa.table(table, sa.column("id"), sa.column("account_id"), sa.column("removed"))
+    for counts, key, group in (
+        (row_count, "account_id", rows.c.account_id),
+        (row_block, "block", rows.c.id.bitwise_rshift(BLOCK_BITS)),
+    ):
+        db.execute(sa.delete(counts).where(counts.c.table_name == table))
+        found = sa.select(sa.literal(table), group.label("part"), sa.literal(0), sa.func.count()).where(
+            rows.c.removed.is_(None)
+        )
+        db.execute(sa.insert(counts).from_select(["table_name", key, "slot", "n"], found.group_by(sa.text("part"))))
+
+
+def _removals(table: str, dialect: str) -> list[str]:
+    """Return the statements that remove the triggers of an earlier version."""
+    if dialect == "postgresql":
+        return [f"DROP TRIGGER IF EXISTS {table}_counted_{kind} ON {table}" for kind in ("rows", "changes")]
+    return [f"DROP TRIGGER IF EXISTS {table}_counted_{kind}" for kind, *_ in _SQLITE[1]]
 
 
 def live(db: Connection, table: Table, conditions: Sequence[ColumnElement[bool]] = ()) -> int | None:
@@ -128,6 +155,22 @@ def live(db: Connection, table: Table, conditions: Sequence[ColumnElement[bool]]
             return None
         statement = statement.where(mapped)
     return int(db.execute(statement).scalar_one())
+
+
+def seek(db: Connection, table: Table, offset: int) -> tuple[int, int] | None:
+    """Return from which id on, and how many rows further, the live row with this number is (in the order of ids).
+
+    None when the table's rows are not counted, or are fewer.
+    """
+    if table.name not in _counted:
+        return None
+    total = sa.func.sum(row_block.c.n)
+    blocks = sa.select(row_block.c.block, total).where(row_block.c.table_name == table.name)
+    for block, rows in db.execute(blocks.group_by(row_block.c.block).order_by(row_block.c.block)):
+        if offset < rows:
+            return block << BLOCK_BITS, offset
+        offset -= int(rows)
+    return None
 
 
 def _about_accounts(condition: ColumnElement[bool], table: Table) -> ColumnElement[bool] | None:

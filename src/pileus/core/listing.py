@@ -40,6 +40,13 @@ class Query:
         """Return how many rows there are where the table's counters know it, by accounts alone; else None."""
         return counters.live(db, self.table, [c for c in self.conditions if c is not self._alive])
 
+    def seek(self, db: Connection, offset: int) -> tuple[int, int] | None:
+        """Return near which id the row with this number is, where the table's counters know it; else None."""
+        everything = len(self.conditions) == 1 and self.conditions[0] is self._alive
+        if not everything or len(self.order) != 1 or self.order[0] is not self.table.c.id:
+            return None
+        return counters.seek(db, self.table, offset)
+
     def where(self, *conditions: ColumnElement[bool]) -> Query:
         """Add conditions."""
         self.conditions.extend(conditions)
@@ -260,7 +267,9 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
     if size != -1:
         offset = ((page or 1) - 1) * size
         if offset:  # skipping over ids alone is much less work than over whole rows
-            ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size).offset(offset)
+            ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size)
+            place = query.seek(db, offset)
+            ids = ids.offset(offset) if place is None else ids.where(query.table.c.id >= place[0]).offset(place[1])
             found = db.execute(ids).scalars().all()
             rows = db.execute(sa.select(query.table).where(query.table.c.id.in_(found)).order_by(*query.order)).all()
         else:
