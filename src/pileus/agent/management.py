@@ -1,4 +1,9 @@
-"""The agent's way to the management servers: any of them will do, the one that answered last is tried first."""
+"""The agent's way to the management servers: any of them will do, and it stays with one as long as that works.
+
+With every report it is told which servers there are, the one that it should prefer first; the list is kept on disk.
+It moves when its server does not answer, or is in the list no more (as it goes into maintenance), and, where management
+wants that, back to the preferred one after a while.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,7 @@ from pileus.wire.hosts import Report
 
 log = structlog.get_logger(__name__)
 
+_SHUN_SECONDS = 60.0  # a server that did not answer is asked after all others for so long
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 
 
@@ -30,7 +36,10 @@ class Management:
 
     def __init__(self, folder: Folder, settings: Settings) -> None:
         self._folder = folder
-        self._servers = list(settings.servers)
+        self._settings = settings
+        self._current = settings.servers[0] if settings.servers else ""
+        self._shunned: dict[str, float] = {}
+        self._chose_at = time.monotonic()
         self._lock = threading.Lock()
         self._due: float | None = None
         self._client = self._connect()
@@ -44,9 +53,42 @@ class Management:
         answer = msgspec.json.decode(self._post("/agent/report", msgspec.json.encode(report)), type=ReportAnswer)
         if answer.servers:
             with self._lock:
-                self._servers = [s for s in self._servers if s in answer.servers] or list(answer.servers)
-                self._servers += [s for s in answer.servers if s not in self._servers]
+                self._learn(answer.servers)
+                self._choose(answer.check)
         return answer
+
+    @property
+    def current(self) -> str:
+        """Return the server that the next message goes to first."""
+        return self._current
+
+    def _learn(self, servers: list[str]) -> None:
+        """Keep the list, with the servers of the enrolment for when none of the others is there any more."""
+        settings = self._settings
+        if servers == settings.servers:
+            return
+        settings.origin = settings.origin or settings.servers
+        settings.servers = list(servers)
+        self._folder.save(settings)
+        log.info("management servers are others now", servers=servers)
+
+    def _choose(self, check: float) -> None:
+        """Leave a server that is not in the list, and after ``check`` seconds one that is not the preferred one."""
+        servers, moment = self._settings.servers, time.monotonic()
+        gone = self._current not in servers
+        if not gone and (not check or self._current == servers[0] or moment < self._chose_at + check):
+            return
+        wanted = next((each for each in servers if self._shunned.get(each, 0.0) < moment), None)
+        self._chose_at = moment
+        if wanted is not None and wanted != self._current:
+            log.info("moving to another management server", server=wanted, was=self._current, gone=gone)
+            self._current = wanted
+
+    def _tries(self) -> list[str]:
+        """Return all servers in the order in which they are asked."""
+        everywhere = dict.fromkeys([self._current, *self._settings.servers, *self._settings.origin])
+        moment = time.monotonic()
+        return sorted(filter(None, everywhere), key=lambda server: self._shunned.get(server, 0.0) > moment)
 
     def renew(self) -> bool:
         """Renew the certificate when it is due; True when there is a new one (the listener must load it)."""
@@ -87,7 +129,7 @@ class Management:
     def _post(self, path: str, body: bytes) -> bytes:
         reasons: list[str] = []
         with self._lock:
-            for server in list(self._servers):
+            for server in self._tries():
                 try:
                     response = self._client.post(
                         server + path,
@@ -98,9 +140,12 @@ class Management:
                     response.raise_for_status()
                 except httpx.HTTPError as error:
                     reasons.append(f"{server}: {type(error).__name__}: {error}")
+                    self._shunned[server] = time.monotonic() + _SHUN_SECONDS
                 else:
-                    self._servers.remove(server)
-                    self._servers.insert(0, server)
+                    if server != self._current:
+                        log.info("reporting to another management server", server=server, was=self._current)
+                    self._current = server
+                    self._shunned.pop(server, None)
                     return response.content
         raise UnreachableError("; ".join(reasons))
 

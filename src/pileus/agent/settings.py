@@ -14,7 +14,8 @@ class Settings(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     host: str = ""  # uuid, made by the agent, the same for ever
     name: str = ""
-    servers: list[str] = []  # base URLs of the management servers
+    servers: list[str] = []  # base URLs of the management servers, the preferred one first
+    origin: list[str] = []  # those that the host enrolled with, when it was told of others since
     address: str = ""  # where management reaches the agent, and where it listens
     port: int = 8250
     prefix: str = ""

@@ -174,6 +174,7 @@ def server(
     listen: str | None = None,
     database: str | None = None,
     agent_port: int | None = None,
+    agent_address: str | None = None,
     integration_port: int | None = None,
     simulator: Annotated[bool | None, Parameter(negative="")] = None,
     prefix: str | None = None,
@@ -186,7 +187,7 @@ def server(
 
     given = {
         "port": port, "listen": listen, "database": database, "agent_port": agent_port,
-        "integration_port": integration_port, "simulator": simulator, "prefix": prefix,
+        "agent_address": agent_address, "integration_port": integration_port, "simulator": simulator, "prefix": prefix,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     serve(msgspec.structs.replace(Options.load(data), **changes))

@@ -84,7 +84,13 @@ class _Server:
             if agents is not None:
                 stack.push_async_callback(agents.close)
             channel = HostChannel(services.database, agents=agents, simulator=self._simulator(services, stack))
-            engine = assembly.make_engine(services, channel, loop=loop, address=f"{options.listen}:{options.port}")
+            engine = assembly.make_engine(
+                services,
+                channel,
+                loop=loop,
+                address=f"{options.listen}:{options.port}",
+                agents_url=options.agents_url,
+            )
             engine.on_shutdown(partial(loop.call_soon_threadsafe, stop.set))
             self._listen(services)
             await asyncio.to_thread(engine.start)
@@ -107,7 +113,7 @@ class _Server:
     def _listen(self, services: Services) -> None:
         """Take the ports: the API's, the agents', and the one without credentials when it is wanted."""
         options = self._options
-        self._listeners.append(Listener(http.application(services), options.listen, options.port, behind_proxy=True))
+        self._listeners.append(Listener(http.application(services), options.listen, options.port))
         if options.integration_port:
             self._listeners.append(
                 Listener(http.integration_application(services), "127.0.0.1", options.integration_port)

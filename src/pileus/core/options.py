@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     listen: str = "0.0.0.0"  # noqa: S104 - the API is there to be reached; the agents' listener is guarded by mutual TLS
     database: str = ""  # SQLAlchemy's URL; "" = SQLite in the data folder
     agent_port: int = 0  # mutual TLS: /agent/enrol, /agent/report, images; 0 = the API's port + 170
+    agent_address: str = ""  # where agents reach this server; "" = the address to listen on, or the machine's own
     integration_port: int = 0  # unauthenticated, loopback only; 0 = closed
     simulator: bool = False  # hosts whose address is http://sim/... are simulated in this process
     prefix: str = ""  # of this cloud's links and namespaces: at most four characters
@@ -41,6 +44,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def agents_port(self) -> int:
         """Return the port of the listener for agents, the default one too."""
         return self.agent_port or self.port + AGENT_PORT_OFFSET
+
+    @property
+    def agents_url(self) -> str:
+        """Return the base URL at which agents reach this server; "" when it has only simulated hosts."""
+        if self.simulator:
+            return ""
+        address = self.agent_address or self.listen
+        try:
+            if ipaddress.ip_address(address).is_unspecified:
+                address = _own_address()
+        except ValueError:
+            pass  # a name
+        return f"https://{f'[{address}]' if ':' in address else address}:{self.agents_port}"
 
     @property
     def admin_file(self) -> Path:
@@ -86,3 +102,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not file.exists():
             return cls(data=data)
         return msgspec.convert(msgspec.json.decode(file.read_bytes()) | {"data": data}, type=cls)
+
+
+def _own_address() -> str:
+    """Return the address by which this machine is seen from afar: loopback when it has no way out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737, of nobody; a datagram socket only looks up the route
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

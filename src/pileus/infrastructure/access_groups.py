@@ -45,7 +45,7 @@ def split(stored: str) -> frozenset[str]:
     return frozenset(filter(None, stored.split(",")))
 
 
-def effective(row: Row[Any]) -> frozenset[str]:
+def effective(row: Any) -> frozenset[str]:
     """Return the groups that a host has (a row of ``WITH_PLACES``)."""
     if not (row.access_groups or row.of_cluster or row.of_pod or row.of_zone):
         return frozenset()

@@ -18,7 +18,7 @@ from pileus.core import agent_edge, database, pki
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import is_uuid
 from pileus.core.services import Services
-from pileus.infrastructure import reports
+from pileus.infrastructure import agent_servers, reports
 from pileus.infrastructure.tables import agent, enrolment_token, host
 from pileus.wire.enrolment import EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest, ReportAnswer
 from pileus.wire.hosts import Report
@@ -88,7 +88,8 @@ def _enrol(services: Services, message: EnrolRequest) -> EnrolAnswer:
             raise InvalidParameter(str(error)) from error
         _store(db, message, uuid, certificate)
     log.info("a host enrolled", host=uuid, name=message.facts.name, address=message.address, port=message.port)
-    return EnrolAnswer(host=uuid, certificate=certificate, authority=authority.pem)
+    told = agent_servers.of(services).told(uuid)
+    return EnrolAnswer(host=uuid, certificate=certificate, authority=authority.pem, servers=told.servers)
 
 
 def _use_token(db: Connection, secret: str) -> None:
@@ -149,7 +150,9 @@ async def report(services: Services, request: Request) -> Response:
     if message.host.lower() != uuid.lower():
         raise PermissionDenied("the report speaks for another host than its certificate")
     reports.intake(services).take(message)
-    return _json(ReportAnswer())
+    servers = agent_servers.of(services)
+    told = servers.at_once(uuid) or await asyncio.to_thread(servers.told, uuid)
+    return _json(ReportAnswer(servers=told.servers, check=told.check))
 
 
 def register() -> None:

@@ -158,8 +158,13 @@ class Snapshot:
         hosts = self._by_zone.get(zone_id, [])
         if zone_id not in self._preferring:
             return hosts
-        order = {os_category_id: 0, None: 1} if os_category_id is not None else {None: 0}
-        return sorted(hosts, key=lambda host: order.get(host.os_category_id, 2))
+
+        def rank(host: Host) -> int:
+            if host.os_category_id is None:
+                return 1
+            return 0 if host.os_category_id == os_category_id else 2
+
+        return sorted(hosts, key=rank)
 
     def local_pools(self, host: Host) -> Sequence[Pool]:
         """Return the pools that only this host reaches."""

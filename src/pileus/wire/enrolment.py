@@ -50,7 +50,8 @@ class ReportAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What management answers to a report."""
 
     interval: float = 0.0  # seconds until the next report; 0 = as before
-    servers: list[str] = []  # base URLs of the servers that live now; empty = as before
+    servers: list[str] = []  # base URLs of the servers that live now, the preferred one first; empty = as before
+    check: float = 0.0  # seconds after which an agent that is with another server tries its preferred one; 0 = never
     facts: bool = False  # send the facts again with the next report
 
 

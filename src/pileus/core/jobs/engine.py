@@ -39,6 +39,7 @@ class Engine:
         services: Any = None,
         hooks: Hooks | None = None,
         address: str = "",
+        agents_url: str = "",
         lease: float = 10,
         per_host: int = 16,
         undo_tries: int = 8,
@@ -47,7 +48,7 @@ class Engine:
         probe: Callable[[str], None] | None = None,
     ) -> None:
         self.database = database
-        self.membership = Membership(database, server, address=address, lease=lease)
+        self.membership = Membership(database, server, address=address, lease=lease, agents_url=agents_url)
         self._signals = Signals()
         self._runtime = Runtime(
             database=database,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from pileus.core import database
@@ -32,7 +34,7 @@ class UpdateHostPassword(Command):
 
     def run(self, call: Call) -> Success:
         """Store them."""
-        values = {"username": self.username, "password": call.services.secrets.encrypt(self.password)}
+        values: dict[str, Any] = {"username": self.username, "password": call.services.secrets.encrypt(self.password)}
         if self.hostid is not None:
             database.change(call.db, host, self.hostid.id, **values)
             return Success()

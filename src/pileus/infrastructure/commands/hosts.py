@@ -176,6 +176,7 @@ class ListHosts(ListCommand):
     hahost: bool | None = None
     storageaccessgroup: str | None = None
     managementserverid: str | None = None
+    virtualmachineid: Ref | None = None
     details: list[str] | None = None
 
     def check(self) -> None:
@@ -197,6 +198,8 @@ class ListHosts(ListCommand):
             query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
         if self.managementserverid is not None:
             query.where(columns.id.in_(host_servers.hosts_of(call.db, self.managementserverid)))
+        if self.virtualmachineid is not None:
+            query.where(*candidates.conditions(self.virtualmachineid))
         for key, value in (("version", self.version), ("architecture", self.arch)):
             if value is not None:
                 query.where(columns.facts[key].as_string() == value)
@@ -205,7 +208,11 @@ class ListHosts(ListCommand):
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the hosts."""
         groups = frozenset(group.lower() for group in self.details or ["all"])
-        return host_views.hosts(call.db, rows, admin=call.caller.admin, groups=groups)
+        found = host_views.hosts(call.db, rows, admin=call.caller.admin, groups=groups)
+        if self.virtualmachineid is not None:
+            more = candidates.fields(call.db, self.virtualmachineid, rows)
+            found = [view | more[row.id] for row, view in zip(rows, found, strict=True)]
+        return found
 
 
 @command("reconnectHost", event="HOST.RECONNECT")

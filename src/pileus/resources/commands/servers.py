@@ -77,7 +77,8 @@ class Facts:
         """Return a server's state: what it was told to be, and how far it has come."""
         if row.uuid not in self.live:
             return DOWN
-        if row.state in membership.DRAINING and not self.unfinished(row):
+        late = row.state == membership.PREPARING_MAINTENANCE and row.forced and database.now() > (row.drained_by or 0.0)
+        if row.state in membership.DRAINING and (late or not self.unfinished(row)):
             return _FINISHED.get(row.state, row.state)
         return row.state or UP
 

@@ -13,9 +13,18 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.jobs.membership import MAINTENANCE, PREPARING_MAINTENANCE, PREPARING_SHUTDOWN, SHUTTING_DOWN
 from pileus.core.jobs.tables import server
+from pileus.core.settings import declare
+from pileus.infrastructure import agent_servers, model
 from pileus.resources.commands.servers import DOWN, UP, Facts
 
 READY = "ReadyToShutDown"
+WINDOW = declare(
+    "management.server.maintenance.timeout",
+    int,
+    60,
+    "minutes that a management server which goes into maintenance waits for its jobs",
+    minimum=1,
+)
 
 
 def _find(call: Call, parameter: str, name: str) -> tuple[Facts, Row[Any]]:
@@ -31,26 +40,27 @@ class _Told(Command):
 
     managementserverid: str
 
-    def _tell(self, call: Call, allowed: tuple[str, ...], state: str | None) -> dict[str, Any]:
+    def _tell(self, call: Call, allowed: tuple[str, ...], state: str | None, **more: Any) -> dict[str, Any]:
         facts, row = _find(call, "managementserverid", self.managementserverid)
         now = facts.state(row)
         if now not in allowed:
             raise InvalidParameter(
                 f"parameter managementserverid: the server is {now}; it must be {' or '.join(allowed)} for this"
             )
-        call.db.execute(sa.update(server).where(server.c.uuid == row.uuid).values(state=state))
-        _obey(call, row, state)
+        call.db.execute(sa.update(server).where(server.c.uuid == row.uuid).values(state=state, **more))
+        _obey(call, row, state, str(more.get("algorithm") or ""))
         call.describe(f"management server {row.name}: {state or UP}")
         return _view(call, row.name)
 
 
-def _obey(call: Call, row: Row[Any], state: str | None) -> None:
+def _obey(call: Call, row: Row[Any], state: str | None, algorithm: str) -> None:
     """Let the server that is asked obey at once when it is the one; others do with their next heartbeat."""
     engine = call.services.engine
     if engine is not None and engine.membership.uuid == row.uuid:
 
         def obey() -> None:
             engine.membership.state = state or ""
+            engine.membership.algorithm = algorithm
 
         database.after_commit(call.db, obey)
 
@@ -108,14 +118,34 @@ class ReadyForShutdown(_Told):
 
 @command("prepareForMaintenance", event="MS.MAINTENANCE.PREPARE")
 class PrepareForMaintenance(_Told):
-    """Let a management server take no new jobs, and give its hosts to the others; there must be another one."""
+    """Let a management server take no new jobs, and give its hosts to the others; there must be another one.
+
+    ``algorithm``: how its agents are spread over the others (else by the setting).  Jobs that still run at the end of
+    the setting management.server.maintenance.timeout end the wait if it is ``forced``, else the maintenance.
+    """
+
+    algorithm: str | None = None
+    forced: bool = True
+
+    def check(self) -> None:
+        """Check the algorithm."""
+        if self.algorithm is not None:
+            self.algorithm = model.one_of("algorithm", self.algorithm, agent_servers.ALGORITHMS)
 
     def run(self, call: Call) -> dict[str, Any]:
         """Tell it."""
         facts, row = _find(call, "managementserverid", self.managementserverid)
         if not any(facts.state(other) == UP for other in facts.servers if other.uuid != row.uuid):
             raise InvalidParameter("parameter managementserverid: there is no other management server that is Up")
-        return self._tell(call, (UP,), PREPARING_MAINTENANCE)
+        window = 60 * call.services.settings.get(WINDOW)
+        return self._tell(
+            call,
+            (UP,),
+            PREPARING_MAINTENANCE,
+            algorithm=self.algorithm,
+            forced=self.forced,
+            drained_by=database.now() + window,
+        )
 
 
 @command("cancelMaintenance", event="MS.MAINTENANCE.CANCEL", ignored=("rebalance",))
