@@ -27,10 +27,10 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
-    from pileus.compute import cleanup, guests, limits, occupants, reports, running, views
+    from pileus.compute import cleanup, guests, limits, occupants, placement, reports, running, starting, views
     from pileus.identity import cleanup as accounts
     from pileus.identity.projects.views import count_machines
-    from pileus.infrastructure import dedication, hosts
+    from pileus.infrastructure import candidates, dedication, hosts
     from pileus.infrastructure import reports as intake
     from pileus.network.guests import register_guest_provider
     from pileus.storage.volumes import describe_machines
@@ -44,6 +44,7 @@ def load() -> None:
     intake.observe(reports.observe)
     hosts.on_forced_removal(reports.host_removed)
     dedication.on_check(occupants.of)
+    candidates.judged_by(lambda db, row: placement.candidates(db, starting.wish(db, row)))
     accounts.on_pause(cleanup.halt)
     count_machines(running.of_accounts)
     accounts.register(10, cleanup.machines)

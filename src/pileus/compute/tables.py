@@ -28,6 +28,7 @@ service_offering = sa.Table(
     sa.Column("offer_ha", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("limit_cpu", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_volatile", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("purge", sa.Boolean, nullable=False, server_default=sa.false()),  # no record is left of its machines
     sa.Column("dynamic_scaling", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("is_system", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("system_vm_type", sa.String(32)),

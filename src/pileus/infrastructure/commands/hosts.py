@@ -16,6 +16,7 @@ from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.infrastructure import (
     access_groups,
+    candidates,
     dedication,
     host_servers,
     host_views,
