@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pileus.core import authentication, commands, metrics, rendering, requests, signing
+from pileus.core import authentication, commands, metrics, origin, rendering, requests, signing
 from pileus.core.authentication import Anonymous, Facts
 from pileus.core.calls import Caller
 from pileus.core.commands import CommandSpec
 from pileus.core.dispatch import dispatch
-from pileus.core.errors import ApiError, InternalError, MethodNotAllowed, UnknownCommand
+from pileus.core.errors import ApiError, InternalError, MethodNotAllowed, Unauthenticated, UnknownCommand
 from pileus.core.rendering import Answer, refusal, wrapper_of
 from pileus.core.services import Services
 
@@ -62,7 +62,7 @@ class Edge:
                 text = f"internal error; the server's log has the cause under request {identifier}"
                 answer = refusal(_error_wrapper(name), InternalError(text))
             response = _response(answer, json=_wants_json(request, parameters))
-            _set_cookies(response, cookies, secure=request.url.scheme == "https")
+            _set_cookies(response, cookies, secure=bool(cookies) and origin.encrypted(self._services, request))
             response.headers["X-Request-Id"] = identifier
             seconds = time.perf_counter() - began
             metrics.observe(name, answer.status, seconds)
@@ -81,6 +81,7 @@ class Edge:
             return self._sign_in(spec, request, parameters, identifier)
         try:
             caller = self._caller(request, parameters)
+            self._check_origin(request, caller)
             authentication.identity().admit(self._services, caller, name)
         except signing.BadSignature as error:
             return _bare_refusal(name, error), {}
@@ -112,6 +113,16 @@ class Edge:
             raise signing.refused()
         return caller
 
+    def _check_origin(self, request: Request, caller: Caller) -> None:
+        """Refuse a caller whose account may not call from where the request comes from."""
+        if self._trusted:
+            return
+        source = origin.address(self._services, request)
+        if not origin.admits(self._services, caller.account_id, source):
+            raise Unauthenticated(
+                f"the account {caller.account} may not call from {source}: see the setting {origin.ALLOWED.name}"
+            )
+
     def _sign_in(
         self, spec: CommandSpec, request: Request, parameters: dict[str, str], identifier: str
     ) -> tuple[Answer, dict[str, str]]:
@@ -123,7 +134,7 @@ class Edge:
             if not isinstance(instance, Anonymous):
                 raise TypeError(f"{spec.name} is not of the sign-in family")
             facts = Facts(
-                address=request.client.host if request.client else "", request=identifier, cookies=cookies_of(request)
+                address=origin.address(self._services, request), request=identifier, cookies=cookies_of(request)
             )
             signed = instance.answer(self._services, facts)
         except ApiError as error:

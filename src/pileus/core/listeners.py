@@ -35,9 +35,7 @@ class _Quiet(uvicorn.Server):
 class Listener:
     """An application on a port."""
 
-    def __init__(
-        self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None, behind_proxy: bool = False
-    ) -> None:
+    def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._socket = bind(host, port)
         self.port = int(self._socket.getsockname()[1])
         config = uvicorn.Config(
@@ -48,7 +46,7 @@ class Listener:
             lifespan="off",
             ws="none",
             http=MutualProtocol if tls else "httptools",
-            proxy_headers=behind_proxy,
+            proxy_headers=False,  # whose word counts is a setting: see core/origin.py
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,

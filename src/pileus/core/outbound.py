@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -25,7 +25,7 @@ INTERNAL_SITES = declare(
     "",
     "networks (CIDR, by commas) from which templates are downloaded although their addresses are private, of "
     "loopback or of this link",
-    syntax=networks,
+    check=networks,
 )
 
 MOST_REDIRECTS = 5
@@ -61,7 +61,7 @@ def refuse_internal_literal(url: str, allowed: Sequence[Network]) -> None:
 
 
 @contextmanager
-def download(url: str, *, allowed: Sequence[Network], trusted: Sequence[str] = ()) -> Iterator[httpx.Response]:
+def download(url: str, *, allowed: Sequence[Network], trusted: Sequence[str] = ()) -> Generator[httpx.Response]:
     """Open a GET of the URL as a stream; ``trusted``: certificates (PEM) that servers may be vouched for by.
 
     Raises RefusedAddressError and httpx.HTTPError.  Proxies that the environment names are not used.

@@ -33,7 +33,8 @@ class Setting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     maximum: float | None = None
     options: tuple[str, ...] = ()  # the values that are allowed, of a text
     secure: bool = False  # kept encrypted and never shown; read with ``Settings.secret``
-    syntax: Callable[[str], object] | None = None  # raises ValueError, saying what a text must be
+    check: Callable[[str], object] | None = None  # of a text: raises ValueError, saying what would be right
+    root_only: bool = False  # changed by root admins only, in every scope
 
 
 _declared: dict[str, Setting[Any]] = {}
@@ -50,7 +51,8 @@ def declare(
     maximum: float | None = None,
     options: tuple[str, ...] = (),
     secure: bool = False,
-    syntax: Callable[[str], object] | None = None,
+    check: Callable[[str], object] | None = None,
+    root_only: bool = False,
 ) -> Setting[T]:
     """Declare a setting; returns the handle to read it with.
 
@@ -68,7 +70,8 @@ def declare(
         maximum=maximum,
         options=options,
         secure=secure,
-        syntax=syntax,
+        check=check,
+        root_only=root_only,
     )
     _declared[name] = made
     return made
@@ -101,8 +104,8 @@ def checked(handle: Setting[Any], text: str) -> str:
     if handle.type is str:
         if handle.options and text not in handle.options:
             raise ValueError(f"must be one of {', '.join(handle.options)}")
-        if handle.syntax is not None:
-            handle.syntax(text)
+        if handle.check is not None:
+            handle.check(text)
         return text
     try:
         value = handle.type(text)

@@ -18,7 +18,15 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
                 "enable.user.2fa",
                 "password.",
             ),
-            "API": ("api.", "enforce.post.", "json.", "default.page.size", "dynamic.apichecker", "integration.api"),
+            "API": (
+                "api.",
+                "enforce.post.",
+                "json.",
+                "default.page.size",
+                "dynamic.apichecker",
+                "integration.api",
+                "proxy.",
+            ),
         },
     ),
     "Compute": (

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Row
 
+from pileus.core import origin
 from pileus.core.authentication import Anonymous, Facts, Signed
 from pileus.core.calls import ACCOUNT_TYPES, Caller
 from pileus.core.commands import command
@@ -42,6 +43,9 @@ class Login(Anonymous):
         if passwords.matches(found.password_hash if found else None, self.password) and found is not None:
             with services.database.read() as db:
                 caller = callers.find(db, found.id)
+        if caller is not None and not origin.admits(services, caller.account_id, facts.address):
+            log.info("log-in refused: not from this address", username=self.username, address=facts.address)
+            raise AuthenticationFailed(f"{_REFUSED} from {facts.address}")
         if caller is None or found is None:
             with services.database.write() as db:
                 throttle.count(db, name, address)
