@@ -36,6 +36,7 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Field]
     later: frozenset[str]  # parameters of the contract that are refused by name until they are built
     reads: bool  # runs in a read transaction
+    at_once: bool  # waits for nothing but the database
     description: str
 
 
@@ -95,6 +96,7 @@ def command(
             fields=fields,
             later=frozenset(known - set(fields) - {p.lower() for p in ignored}),
             reads=read_only,
+            at_once=cls.prepare is Command.prepare and cls.finishup is Command.finishup,
             description=" ".join((cls.__doc__ or "").split()),
         )
         _commands[name] = cls.spec

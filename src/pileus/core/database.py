@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine import Engine, Row
 from sqlalchemy.pool import NullPool, QueuePool
 
-from pileus.core import postgres
+from pileus.core import lanes, postgres
 from pileus.core.statements import Fixed, equal, on_sqlite
 
 metadata = sa.MetaData(
@@ -32,6 +32,9 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_PROGRESS = 50_000
+"""Steps of SQLite's machine (some milliseconds) after which a statement is asked whether it has taken too long."""
 
 type_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """Column type of internal ids: SQLite only autoincrements INTEGER."""
@@ -86,6 +89,7 @@ class Database:
 
         def connected(dbapi: Any, _record: Any) -> None:
             dbapi.isolation_level = None  # transactions are begun by hand, below
+            dbapi.set_progress_handler(lanes.overdue, _PROGRESS)
             cursor = dbapi.cursor()
             for pragma in (
                 "journal_mode=WAL",

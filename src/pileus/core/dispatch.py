@@ -12,7 +12,7 @@ import sqlalchemy.exc
 import structlog
 from sqlalchemy import Connection
 
-from pileus.core import attachments, commands, contract, events, permissions
+from pileus.core import attachments, commands, contract, events, lanes, permissions
 from pileus.core.calls import Call, Caller, Listed, Success
 from pileus.core.commands import Command, CommandSpec
 from pileus.core.errors import ApiError, InternalError, InUse, InvalidParameter, ServiceUnavailable, UnknownCommand
@@ -49,6 +49,8 @@ def dispatch(services: Services, caller: Caller, name: str, raw: dict[str, str],
     except ApiError as error:
         return refusal(wrapper_of(name, error=True), error)
     except Exception as error:
+        if lanes.overdue():
+            raise lanes.Expired from error
         return refusal(wrapper_of(name, error=True), _unexpected(name, error, request))
 
 

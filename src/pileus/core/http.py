@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Hashable
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeVar
+from typing import Any
 
-import anyio.to_thread
+import msgspec
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,17 +24,27 @@ from pileus.core.calls import Caller
 from pileus.core.commands import CommandSpec
 from pileus.core.dispatch import dispatch
 from pileus.core.errors import ApiError, InternalError, MethodNotAllowed, Unauthenticated, UnknownCommand
+from pileus.core.lanes import Lanes
 from pileus.core.rendering import Answer, refusal, wrapper_of
 from pileus.core.services import Services
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 THREADS = 8
-"""Commands that run at once in this process."""
+"""Commands that run at once in this process, beside the quick ones that the loop runs itself."""
 
 _LOOPBACK = {"127.0.0.1", "::1"}
 _LOCAL_NAMES = _LOOPBACK | {"localhost", "[::1]"}
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer as it is sent."""
+
+    status: int
+    content: bytes
+    media_type: str
+    description: str
+    cookies: dict[str, str]
 
 
 class Edge:
@@ -43,33 +53,48 @@ class Edge:
     def __init__(self, services: Services, *, trusted: bool = False) -> None:
         self._services = services
         self._trusted = trusted
-        self._limiter: anyio.CapacityLimiter | None = None  # made in the loop that uses it
+        self._lanes = Lanes(THREADS)
 
     async def api(self, request: Request) -> Response:
         """Answer a request for a command."""
         began = time.perf_counter()
         identifier = uuid.uuid4().hex
         with structlog.contextvars.bound_contextvars(request=identifier):
-            name, parameters, cookies = "", dict[str, str](), dict[str, str]()
+            name, parameters, json = "", dict[str, str](), False
             try:
                 parameters = await requests.parameters_of(request)
-                name = parameters.get("command", "")
-                answer, cookies = await self._in_thread(partial(self._answer, request, name, parameters, identifier))
+                name, json = parameters.get("command", ""), _wants_json(request, parameters)
+                work = partial(self._reply, request, name, parameters, identifier, json=json)
+                reply = await self._lanes.run(work, kind=self._kind(name, parameters))
             except ApiError as error:
-                answer = refusal(_error_wrapper(name), error)
+                reply = _rendered(refusal(_error_wrapper(name), error), json=_wants_json(request, parameters))
             except Exception:
                 log.exception("a request failed by a fault of the server", command=name[:64])
                 text = f"internal error; the server's log has the cause under request {identifier}"
-                answer = refusal(_error_wrapper(name), InternalError(text))
-            response = _response(answer, json=_wants_json(request, parameters))
-            _set_cookies(response, cookies, secure=bool(cookies) and origin.encrypted(self._services, request))
-            response.headers["X-Request-Id"] = identifier
+                reply = _rendered(refusal(_error_wrapper(name), InternalError(text)), json=json)
             seconds = time.perf_counter() - began
-            metrics.observe(name, answer.status, seconds)
+            metrics.observe(name, reply.status, seconds)
             # Clients poll: what only reads is not worth a line, unless it was refused.
-            tell = log.info if request.method == "POST" or answer.status != 200 else log.debug
-            tell("request", command=name[:64], status=answer.status, milliseconds=round(seconds * 1000, 2))
-            return response
+            spec = commands.find(name)
+            tell = log.debug if spec is not None and spec.reads and reply.status == 200 else log.info
+            tell("request", command=name[:64], status=reply.status, milliseconds=round(seconds * 1000, 2))
+            return _response(
+                reply, identifier, secure=bool(reply.cookies) and origin.encrypted(self._services, request)
+            )
+
+    def _kind(self, name: str, parameters: dict[str, str]) -> Hashable | None:
+        """Return what calls of about the same cost have in common; None for those that only a thread may run.
+
+        A session's end is moved on now and then, which writes; what is asked for by its key does not wait for anybody.
+        """
+        spec = commands.find(name)
+        if spec is None or not spec.reads or not spec.at_once or not (self._trusted or "apiKey" in parameters):
+            return None
+        return (name, parameters.get("pagesize", "")[:6], *sorted(spec.fields.keys() & parameters.keys()))
+
+    def _reply(self, request: Request, name: str, parameters: dict[str, str], identifier: str, *, json: bool) -> Reply:
+        answer, cookies = self._answer(request, name, parameters, identifier)
+        return _rendered(answer, cookies, json=json)
 
     def _answer(
         self, request: Request, name: str, parameters: dict[str, str], identifier: str
@@ -141,11 +166,6 @@ class Edge:
             return refusal(wrapper_of(spec.name, error=True), error), {}
         return Answer(200, {wrapper_of(spec.name): signed.content}), signed.cookies
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
-
     async def health(self, _request: Request) -> Response:
         """Tell whether this server can do its work: 200, or 503 when the database does not answer."""
 
@@ -154,7 +174,7 @@ class Edge:
                 db.execute(sa.text("SELECT 1"))
 
         try:
-            await self._in_thread(ask)
+            await self._lanes.run(ask)
         except SQLAlchemyError as error:
             log.error("the database does not answer", why=str(error))  # noqa: TRY400 (one line is enough each time)
             return Response(b'{"status":"failing"}', 503, media_type="application/json")
@@ -229,14 +249,18 @@ def _wants_json(request: Request, parameters: dict[str, str]) -> bool:
     return chosen.lower() == "json"
 
 
-def _response(answer: Answer, *, json: bool) -> Response:
-    if json:
-        response = Response(rendering.json(answer.body), answer.status, headers={"content-type": rendering.JSON_TYPE})
-    else:
-        response = Response(rendering.xml(answer.body), answer.status, headers={"content-type": rendering.XML_TYPE})
-    if answer.description:
-        one_line = " ".join(answer.description.split())
-        response.headers["X-Description"] = one_line.encode("ascii", "replace").decode()[:1000]
+def _rendered(answer: Answer, cookies: dict[str, str] | None = None, *, json: bool) -> Reply:
+    render, kind = (rendering.json, rendering.JSON_TYPE) if json else (rendering.xml, rendering.XML_TYPE)
+    return Reply(answer.status, render(answer.body), kind, answer.description, cookies or {})
+
+
+def _response(reply: Reply, identifier: str, *, secure: bool) -> Response:
+    headers = {"content-type": reply.media_type, "x-request-id": identifier}
+    if reply.description:
+        one_line = " ".join(reply.description.split())
+        headers["x-description"] = one_line.encode("ascii", "replace").decode()[:1000]
+    response = Response(reply.content, reply.status, headers=headers)
+    _set_cookies(response, reply.cookies, secure=secure)
     return response
 
 
