@@ -47,3 +47,24 @@ def test_storage_goes_into_maintenance_when_nothing_runs_from_it(cloud: Cloud):
 def test_simulated_hosts_have_an_address(cloud: Cloud):
     simulated_zone(cloud, hosts=1)
     assert cloud.list("listHosts", type="Routing")[0]["ipaddress"].startswith("172.")
+
+
+def test_what_is_gone_is_told_in_the_words_that_the_go_sdk_looks_for(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    made = machine(cloud, zone, isolated_network(cloud, zone, "n1"), "m1")
+    cloud.job("destroyVirtualMachine", id=made["id"], expunge=True)
+    for command in ("listVirtualMachines", "startVirtualMachine"):
+        with pytest.raises(Refused) as refused:
+            cloud.api(command, id=made["id"])
+        assert refused.value.code == 431
+        words = f"Invalid parameter id value={made['id']} due to incorrect long value format, or entity does not exist"
+        assert words in refused.value.text
+
+
+def test_machines_are_found_by_a_part_of_their_name(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    network = isolated_network(cloud, zone, "n1")
+    for name in ("web-1", "web-2", "db-1"):
+        machine(cloud, zone, network, name)
+    assert [one["name"] for one in cloud.list("listVirtualMachines", name="web")] == ["web-1", "web-2"]
+    assert cloud.list("listVirtualMachines", name="w_b") == []

@@ -224,6 +224,22 @@ def test_port_forwarding_opens_the_firewall_with_it(site: Site) -> None:
     assert site.cloud.list("listFirewallRules", ipaddressid=site.address["id"]) == []
 
 
+def test_port_forwarding_takes_the_ports_as_open_when_a_firewall_rule_has_opened_them(site: Site) -> None:
+    opened = site.open(protocol="tcp", startport=80, endport=80, cidrlist="0.0.0.0/0")
+    made = site.forward(80, 8080)
+    assert [one["id"] for one in site.cloud.list("listFirewallRules", ipaddressid=site.address["id"])] == [opened["id"]]
+    site.cloud.job("deletePortForwardingRule", id=made["id"])
+    assert len(site.cloud.list("listFirewallRules", ipaddressid=site.address["id"])) == 1
+    partly = site.refused(
+        "createPortForwardingRule", ipaddressid=site.address["id"], virtualmachineid=site.machine["id"],
+        protocol="tcp", publicport=79, publicendport=81, privateport=79, privateendport=81,
+    )  # fmt: skip
+    assert partly.code == 537
+    # The words by which Cluster API's provider knows that a rule is there.
+    assert "new rule conflicts with existing rule" in partly.text
+    assert "there is already" in partly.text
+
+
 def test_port_forwarding_conflicts_and_ranges(site: Site) -> None:
     site.forward(1000, 2000, publicendport=1009, privateendport=2009)
     assert site.spec()["forwards"][0]["guest_end"] == 2009

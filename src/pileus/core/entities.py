@@ -118,6 +118,18 @@ def _lookup(entity: Entity, column: str) -> Fixed:
     return Fixed(statement)
 
 
+def unknown(parameter: str, reference: str, label: str) -> InvalidParameter:
+    """Return the refusal of a reference that names nothing.
+
+    Clients know by these very words that an object is gone (the Go SDK, and with it Terraform's provider): the
+    beginning, up to "does not exist", must stay as it is.
+    """
+    return InvalidParameter(
+        f"unable to execute API command due to invalid value. Invalid parameter {parameter} value={reference[:64]} "
+        f"due to incorrect long value format, or entity does not exist: there is no {label} with this id"
+    )
+
+
 def resolve(
     db: Connection,
     caller: Caller,
@@ -135,10 +147,7 @@ def resolve(
     entity = _entities[kind]
     row = find(db, kind, reference, numbers=numbers)
     if row is None:
-        raise InvalidParameter(
-            f"unable to execute API command due to invalid value: parameter {parameter} names no {entity.label} "
-            f"({reference[:64]})"
-        )
+        raise unknown(parameter, reference, entity.label)
     if not (entity.manage if manage else entity.use)(db, caller, row):
         raise PermissionDenied(
             f"{caller.account} has no permission for the {entity.label} that parameter {parameter} names",

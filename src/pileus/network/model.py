@@ -160,10 +160,21 @@ def refuse_conflict(new: Match, others: Iterable[Any]) -> None:
         else:
             clash = overlap((new.start, new.end), (other.start_port, other.end_port))
         if clash:
+            # Cluster API's provider takes it for done when a refusal has these words.
             raise RuleConflict(
-                f"the new rule conflicts with the rule {other.uuid}: {describe(other)}; change that one or narrow this",
+                f"there is already a rule {describe(other)}: the new rule conflicts with existing rule {other.uuid}; "
+                "change that one or narrow this",
                 uuids=((other.uuid, "rule"),),
             )
+
+
+def opened(new: Match, others: Iterable[Any]) -> bool:
+    """Tell whether one of the firewall rules ``others`` opens these very ports: then no second one is made for them.
+
+    As CloudStack: it does not look at the sources, which whoever made the rule has chosen.
+    """
+    ports = (new.protocol, new.start, new.end)
+    return any((other.protocol, other.start_port, other.end_port) == ports for other in others)
 
 
 def _shared(first: Sequence[str], second: Sequence[str]) -> bool:

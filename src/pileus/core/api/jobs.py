@@ -13,8 +13,8 @@ from pileus.core.api.owners import Owners
 from pileus.core.calls import Call
 from pileus.core.commands import Command, CommandSpec, command
 from pileus.core.dispatch import visible
-from pileus.core.errors import InvalidParameter, MissingParameter
-from pileus.core.jobs.tables import job
+from pileus.core.errors import MissingParameter
+from pileus.core.jobs.tables import job, server
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Date
 from pileus.core.rendering import date
@@ -44,7 +44,7 @@ class QueryAsyncJobResult(Command):
     def run(self, call: Call) -> dict[str, Any]:
         row = self._find(call)
         if row is None or not entities.owned(call.db, call.caller, row):
-            raise InvalidParameter(f"parameter jobid names no job ({(self.jobid or self.resourceid or '')[:64]})")
+            raise entities.unknown("jobid" if self.jobid else "resourceid", self.jobid or self.resourceid or "", "job")
         return views(call, [row])[0]
 
     def _find(self, call: Call) -> Row[Any] | None:
@@ -62,11 +62,17 @@ class ListAsyncJobs(OwnedListCommand):
     startdate: Date | None = None
     resourceid: str | None = None
     resourcetype: str | None = None
+    managementserverid: str | None = None
 
     def query(self, call: Call) -> Query:
-        """Only what was asked for through the API: parts of jobs are not listed."""
+        """Only what was asked for through the API: no parts of jobs; of a server what it runs now."""
         query = Query(job, job.c.id.desc()).where(job.c.cmd != "").contains(self.keyword, job.c.cmd)
         query.equals(job.c.instance_uuid, self.resourceid).same(job.c.instance_type, self.resourcetype)
+        if self.managementserverid is not None:
+            named = sa.select(server.c.uuid).where(server.c.name == self.managementserverid)
+            if call.db.execute(named).first() is None:
+                raise entities.unknown("managementserverid", self.managementserverid, "management server")
+            query.where(job.c.owner.startswith(f"{self.managementserverid}:", autoescape=True))
         if self.startdate is not None:
             query.where(job.c.created >= self.startdate)
         return self.owned(call, query)

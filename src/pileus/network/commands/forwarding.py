@@ -83,8 +83,10 @@ class CreatePortForwardingRule(Command):
         }
         ids, router = rules.add(call.db, of, model.FORWARDING, [values])
         if self.openfirewall:
-            opening, router = rules.add(call.db, of, model.FIREWALL, [self._opening(call, ids[0])])
-            ids += opening
+            opening = self._opening(call, ids[0])
+            if opening is not None:
+                more, router = rules.add(call.db, of, model.FIREWALL, [opening])
+                ids += more
         row = row_of(call, ids[0])
         call.describe(f"forwarded {self.protocol} {self._public[0]} of {address.address} to machine {machine.name}")
         return call.submit(
@@ -118,10 +120,13 @@ class CreatePortForwardingRule(Command):
                     uuids=((other.uuid, "rule"),),
                 )
 
-    def _opening(self, call: Call, forwarding: int) -> dict[str, Any]:
-        """Return the firewall rule that comes and goes with this one."""
+    def _opening(self, call: Call, forwarding: int) -> dict[str, Any] | None:
+        """Return the firewall rule that comes and goes with this one; None where these ports are open already."""
         match = model.Match(protocol=self.protocol, start=self._public[0], end=self._public[1], sources=self._sources)
-        model.refuse_conflict(match, rules.of_address(call.db, self.ipaddressid.id, model.FIREWALL))
+        others = rules.of_address(call.db, self.ipaddressid.id, model.FIREWALL)
+        if model.opened(match, others):
+            return None
+        model.refuse_conflict(match, others)
         return match.columns | {"address_id": self.ipaddressid.id, "related_id": forwarding, "display": self.fordisplay}
 
 

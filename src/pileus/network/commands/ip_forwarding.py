@@ -53,8 +53,9 @@ class CreateIpForwardingRule(Command):
         values = match.columns | {"address_id": address.id}
         target = {"machine_id": address.machine_id, "nic_id": address.nic_id}
         ids, router = rules.add(call.db, of, model.STATIC_NAT, [values | target])
-        if self.openfirewall:
-            model.refuse_conflict(match, rules.of_address(call.db, address.id, model.FIREWALL))
+        others = rules.of_address(call.db, address.id, model.FIREWALL)
+        if self.openfirewall and not model.opened(match, others):
+            model.refuse_conflict(match, others)
             opening, router = rules.add(call.db, of, model.FIREWALL, [values | {"related_id": ids[0]}])
             ids += opening
         row = row_of(call, ids[0])

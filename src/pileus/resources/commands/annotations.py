@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database
+from pileus.core import database, entities
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, PermissionDenied
