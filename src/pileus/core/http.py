@@ -153,7 +153,7 @@ class Edge:
     ) -> tuple[Answer, dict[str, str]]:
         """Run a command of the sign-in family."""
         try:
-            if request.method != "POST" and spec.wire.http == "POST" and spec.name != "logout":
+            if request.method != "POST" and spec.name != "logout":
                 raise MethodNotAllowed(f"{spec.name} must be a POST")
             instance = commands.build(spec, requests.lowered(parameters))
             if not isinstance(instance, Anonymous):

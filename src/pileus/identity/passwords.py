@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import argon2
 
 from pileus.core.errors import InvalidParameter
@@ -53,6 +55,24 @@ _MAY_CONTAIN_NAME = declare(
 )
 
 
+def _is_pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"must be a regular expression ({error})") from None
+
+
+_PATTERN = declare(
+    "password.policy.regex",
+    str,
+    ".+",
+    "Regular expression that a password as a whole matches; as a slow one stops the server, it is for root admins",
+    scopes=_SCOPES,
+    check=_is_pattern,
+    root_only=True,
+)
+
+
 def check_policy(services: Services, domain_id: int, username: str, password: str) -> None:
     """Check a new password against the settings of the user's domain (InvalidParameter)."""
     has = {
@@ -66,6 +86,17 @@ def check_policy(services: Services, domain_id: int, username: str, password: st
         least = services.settings.get(handle, ("domain", domain_id))
         if has[name] < least:
             what = "characters" if name == "length" else name.replace(".", " ")
-            raise InvalidParameter(f"parameter password must have at least {least} {what}, it has {has[name]}")
+            raise InvalidParameter(
+                f"parameter password must have at least {least} {what}, it has {has[name]} "
+                f"(setting password.policy.minimum.{name})"
+            )
     if not services.settings.get(_MAY_CONTAIN_NAME, ("domain", domain_id)) and username.lower() in password.lower():
-        raise InvalidParameter("parameter password may not contain the user's name")
+        raise InvalidParameter(
+            "parameter password may not contain the user's name "
+            "(setting password.policy.allowPasswordToContainUsername)"
+        )
+    pattern = services.settings.get(_PATTERN, ("domain", domain_id))
+    if pattern and not re.fullmatch(pattern, password, re.DOTALL):
+        raise InvalidParameter(
+            f"parameter password does not match the pattern {pattern[:200]!r} (setting password.policy.regex)"
+        )

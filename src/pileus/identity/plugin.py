@@ -23,6 +23,7 @@ def load() -> None:
         "domains",
         "keys",
         "limits",
+        "password_reset",
         "rates",
         "role_permissions",
         "roles",

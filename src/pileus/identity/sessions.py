@@ -74,7 +74,13 @@ def check(services: Services, token: str, key: str) -> Held | None:
 def drop(services: Services, token: str) -> None:
     """End a session."""
     with services.database.write() as db:
-        db.execute(sa.delete(session).where(session.c.token_hash == _hash(token)))
+        take(db, token)
+
+
+def take(db: Connection, token: str) -> int | None:
+    """End a session, on every server; return whose it was (None: there is no such session)."""
+    gone = sa.delete(session).where(session.c.token_hash == _hash(token)).returning(session.c.user_id)
+    return db.execute(gone).scalar_one_or_none()
 
 
 def seconds(services: Services) -> float:

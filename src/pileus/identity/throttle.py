@@ -46,6 +46,11 @@ def second_factor(user_id: int) -> Counted:
     return Counted(f"code\n{user_id}")
 
 
+def reset(username: str, path: str, address: str) -> tuple[Counted, Counted]:
+    """Return who is counted when a new password is asked for: the user, from wherever, and the address."""
+    return Counted(f"reset\n{path}\n{username.lower()}"), Counted(f"reset address\n{address}", FREE_PER_ADDRESS)
+
+
 _count = sa.text(
     "INSERT INTO sign_in_failure (key_hash, amount, last) VALUES (:key, 1, :now) ON CONFLICT (key_hash) DO UPDATE SET"
     " last = :now, amount = CASE WHEN sign_in_failure.last < :old THEN 1 ELSE sign_in_failure.amount + 1 END"

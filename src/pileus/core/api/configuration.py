@@ -110,6 +110,14 @@ def known(name: str, scope: Scope) -> Setting[Any]:
     return handle
 
 
+def changeable(call: Call, name: str, scope: Scope) -> Setting[Any]:
+    """Return a setting that the caller may change in the scope."""
+    handle = known(name, scope)
+    if handle.root_only and not call.caller.admin:
+        raise PermissionDenied(f"setting {handle.name} is changed by root admins only")
+    return handle
+
+
 @command("listConfigurations")
 class ListConfigurations(Scoped, ListCommand):
     """List the settings, with the values that hold for an object when one is named."""
@@ -154,7 +162,7 @@ class UpdateConfiguration(Scoped):
     def run(self, call: Call) -> dict[str, Any]:
         """Check the value and store it."""
         scope = self.scope(call)
-        handle = known(self.name, scope)
+        handle = changeable(call, self.name, scope)
         if self.value is not None:
             try:
                 text = settings.checked(handle, self.value)
@@ -175,7 +183,7 @@ class ResetConfiguration(Scoped):
     def run(self, call: Call) -> dict[str, Any]:
         """Delete the stored value."""
         scope = self.scope(call)
-        handle = known(self.name, scope)
+        handle = changeable(call, self.name, scope)
         write(call, handle, scope, None)
         call.describe(f"reset setting {handle.name}" + (f" of a {scope.name}" if scope.id else ""))
         return view(handle, stored(call.db, scope))

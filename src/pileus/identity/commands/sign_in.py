@@ -8,11 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import origin
+from pileus.core import events, origin
 from pileus.core.authentication import Anonymous, Facts, Signed
-from pileus.core.calls import ACCOUNT_TYPES, Caller
+from pileus.core.calls import ACCOUNT_TYPES, Call, Caller
 from pileus.core.commands import command
 from pileus.core.errors import AuthenticationFailed
 from pileus.core.parameters import is_uuid
@@ -25,8 +26,17 @@ log = structlog.get_logger(__name__)
 _REFUSED = "unable to sign in: the user name, the password or the domain is wrong, or the user may not sign in"
 
 
-@command("login")
-class Login(Anonymous):
+class _Recorded(Anonymous):
+    """What leaves an event of a user who signs in or out."""
+
+    def _record(self, db: Connection, services: Services, caller: Caller, facts: Facts, text: str) -> None:
+        call = Call(db=db, caller=caller, services=services, spec=self.spec, request=facts.request)
+        call.describe(text, resource=("User", caller.user_uuid))
+        events.completed(call)
+
+
+@command("login", event="USER.LOGIN")
+class Login(_Recorded):
     """Sign in by user name and password; later calls carry the session's cookies and its key."""
 
     username: str
@@ -55,6 +65,7 @@ class Login(Anonymous):
         with services.database.write() as db:
             throttle.forget(db, name)  # the failures of the address stay
             token, key = sessions.begin(services, db, caller.user_id, verified=not waits)
+            self._record(db, services, caller, facts, f"user {caller.username} signed in from {facts.address}")
         return Signed(content=_content(services, caller, found, key), cookies={"JSESSIONID": token, "sessionkey": key})
 
     def _find(self, services: Services) -> Row[Any] | None:
@@ -67,12 +78,12 @@ class Login(Anonymous):
         elif self.domainid:
             statement = statement.where(domain.c.id == (int(self.domainid) if _number(self.domainid) else -1))
         else:
-            statement = statement.where(domain.c.path == _path(self.domain))
+            statement = statement.where(domain.c.path == path_of(self.domain))
         with services.database.read() as db:
             return db.execute(statement).one_or_none()
 
 
-def _path(text: str | None) -> str:
+def path_of(text: str | None) -> str:
     """Return a domain's path with a slash at both ends; "ROOT" may stand at its beginning."""
     inner = (text or "").strip("/")
     if inner.upper() == "ROOT":
@@ -107,12 +118,16 @@ def _content(services: Services, caller: Caller, found: Row[Any], key: str) -> d
     return content
 
 
-@command("logout")
-class Logout(Anonymous):
+@command("logout", event="USER.LOGOUT")
+class Logout(_Recorded):
     """End the session."""
 
     def answer(self, services: Services, facts: Facts) -> Signed:
         token = facts.cookies.get("JSESSIONID")
         if token:
-            sessions.drop(services, token)
+            with services.database.write() as db:
+                user_id = sessions.take(db, token)
+                caller = callers.find(db, user_id) if user_id is not None else None
+                if caller is not None:
+                    self._record(db, services, caller, facts, f"user {caller.username} signed out")
         return Signed(content={"description": "success"}, cookies={"JSESSIONID": "", "sessionkey": ""})

@@ -13,7 +13,7 @@ from pileus.core.database import after_commit, change, now, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.core.services import Services
-from pileus.identity import callers, passwords, second_factor, sessions, store, views, workflows
+from pileus.identity import callers, password_reset, passwords, second_factor, sessions, store, views, workflows
 from pileus.identity.commands.users import check_user
 from pileus.identity.tables import account, domain, user
 
@@ -84,6 +84,7 @@ class UpdateUser(Command):
             self._check_password(call, row, admin=admin)
             values["password_hash"] = self.new_hash
             sessions.end(call.db, row.id)
+            password_reset.drop(call.db, row.id)
         if values and not change(call.db, user, row.id, expect={"removed": None}, **values):
             raise ConcurrentChange("the user was deleted meanwhile")
         changed(call, row, "updating")

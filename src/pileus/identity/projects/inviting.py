@@ -68,7 +68,7 @@ def invite(call: Call, of: Row[Any], new: New) -> int:
         raise InvalidParameter(
             "there is an unanswered invitation already; delete it with deleteProjectInvitation first"
         )
-    if new.email is not None and settings.server(call.services) is None:
+    if new.email is not None and settings.SMTP.server(call.services) is None:
         raise InvalidParameter("parameter email: the setting project.smtp.host names no mail server")
     return insert(
         call.db,

@@ -92,7 +92,7 @@ def _mail(services: Services, project_id: int, invitation_id: int) -> None:
         of = one(db, project, project_id)
         row = one(db, project_invitation, invitation_id)
         change(db, project_invitation, invitation_id, token_hash=hash_of(token))
-    through = settings.server(services)
+    through = settings.SMTP.server(services)
     if through is None:
         raise JobFailed("the setting project.smtp.host names no mail server any more", code=431)
     message = EmailMessage()
