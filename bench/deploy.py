@@ -2,6 +2,7 @@
 
     .venv/bin/python bench/deploy.py [--machines 1000] [--clients 100] [--networks 10] [--postgres] [--profile FILE]
 
+Without --machines and --postgres: 1,000 on SQLite, 1,000 on PostgreSQL with two servers, 10,000 on SQLite.
 Prints ``name value unit bar`` lines.  Bars: 1,000 machines in 30 s, 10,000 in 360 s, on two cores.
 """
 
@@ -277,24 +278,35 @@ def measure(arguments: argparse.Namespace, database: str) -> None:
     print(f"{label}-cpu-clients {1000 * own / arguments.machines:.2f} ms/machine -")
 
 
-def main() -> None:
-    """Read the arguments and run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--machines", type=int, default=1000)
-    parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--networks", type=int, default=10)
-    parser.add_argument("--hosts", type=int, default=0, help="default: as many as the machines need, at least ten")
-    parser.add_argument("--postgres", action="store_true", help="a private PostgreSQL, and two servers")
-    parser.add_argument("--profile", default="", help="write a profile of the server here (pstats)")
-    arguments = parser.parse_args()
-    arguments.hosts = arguments.hosts or max(10, arguments.machines // 500)
-    if not arguments.postgres:
+def run(arguments: argparse.Namespace, machines: int, *, postgres: bool) -> None:
+    """Measure one number of machines on one kind of database."""
+    arguments = argparse.Namespace(**vars(arguments) | {"machines": machines, "postgres": postgres})
+    arguments.hosts = arguments.hosts or max(10, machines // 500)
+    if not postgres:
         measure(arguments, "")
         return
     from tests.support.postgres import fresh_database, private_server
 
     with private_server() as server, fresh_database(server, "bench") as database:
         measure(arguments, database)
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--machines", type=int, default=0)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--networks", type=int, default=10)
+    parser.add_argument("--hosts", type=int, default=0, help="default: as many as the machines need, at least ten")
+    parser.add_argument("--postgres", action="store_true", help="a private PostgreSQL, and two servers")
+    parser.add_argument("--profile", default="", help="write a profile of the server here (pstats)")
+    arguments = parser.parse_args()
+    if arguments.machines or arguments.postgres:
+        run(arguments, arguments.machines or 1_000, postgres=arguments.postgres)
+        return
+    run(arguments, 1_000, postgres=False)
+    run(arguments, 1_000, postgres=True)
+    run(arguments, 10_000, postgres=False)
 
 
 if __name__ == "__main__":
