@@ -8,20 +8,27 @@ from functools import lru_cache
 from sqlalchemy import Connection
 
 from pileus.core import database, services
-from pileus.core.settings import declare
+from pileus.infrastructure import agent_servers
 from pileus.infrastructure.tables import host
 
-SERVER = declare("host", str, "", "address at which hosts reach the management servers; empty = found by the routes")
 _DISCARD = 9
 
 
 def images(db: Connection, host_id: int) -> str:
-    """Return where a host fetches images from: https://ADDRESS:PORT of the agents' listener."""
+    """Return where a host fetches images from: https://ADDRESS:PORT of this server's listener for agents.
+
+    The address is the one that the setting host names, where it names only one; else this server's own, as told by
+    its option or found by the route to the host.
+    """
     of = services.of(db)
     options = of.plugins["options"]
     row = database.one(db, host, host_id)
-    address = of.settings.get(SERVER) or (own_address(row.address) if row.address else "127.0.0.1")
-    return f"https://{f'[{address}]' if ':' in address else address}:{options.agents_port}"
+    named = list(agent_servers.entries(of.settings.get(agent_servers.ADDRESSES)))
+    if len(named) == 1:
+        address, port = named[0]
+    else:
+        address, port = options.agent_address or (own_address(row.address) if row.address else "127.0.0.1"), None
+    return f"https://{f'[{address}]' if ':' in address else address}:{port or options.agents_port}"
 
 
 @lru_cache(maxsize=4096)

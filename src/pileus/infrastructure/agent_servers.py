@@ -26,8 +26,8 @@ ADDRESSES = declare(
     "host",
     str,
     "",
-    "addresses of the management servers for agents, separated by commas (a load balancer may be among them); empty: "
-    "each server's own",
+    "addresses at which hosts reach the management servers, separated by commas (a load balancer may be among them); "
+    "empty: each server's own",
 )
 ALGORITHM = declare(
     "indirect.agent.lb.algorithm",
@@ -112,7 +112,7 @@ def addresses(setting: str, known: Sequence[Known], own: str) -> list[str]:
     for server in known:
         by_address.setdefault(_bare(urlsplit(server.url).hostname or ""), []).append(server)
     found: list[str] = []
-    for name, port in _entries(setting):
+    for name, port in entries(setting):
         servers = [server for server in by_address.get(name, []) if port is None or urlsplit(server.url).port == port]
         if not servers:
             usual = urlsplit(own).port or USUAL_PORT
@@ -121,7 +121,7 @@ def addresses(setting: str, known: Sequence[Known], own: str) -> list[str]:
     return list(dict.fromkeys(found)) or working
 
 
-def _entries(setting: str) -> Iterator[tuple[str, int | None]]:
+def entries(setting: str) -> Iterator[tuple[str, int | None]]:
     """Yield address and port of each entry; what is no address is passed over and logged."""
     for entry in filter(None, (part.strip() for part in setting.split(","))):
         bare_ipv6 = entry.count(":") > 1 and "[" not in entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -18,6 +18,8 @@ from pileus.core.parameters import Ref
 from pileus.identity.tables import account as accounts
 from pileus.infrastructure import dedication, workflows
 from pileus.infrastructure.tables import dedication as table
+
+_C = TypeVar("_C", bound=Command)
 
 
 @workflow("infrastructure.dedicated")
@@ -93,97 +95,23 @@ class _List(ListCommand):
         return dedication.views(call.db, self.kind, rows)
 
 
-@command("dedicateZone", event="DEDICATE.RESOURCE")
-class DedicateZone(_Dedicate):
-    """Set a zone aside for a domain and all below it, or for one account."""
+def _declare(kind: str) -> None:
+    """Register the three commands of a kind of place; they differ in nothing but its name."""
+    place, parameter = kind.capitalize(), f"{kind}id"
 
-    kind = "zone"
-    zoneid: Ref
+    def declared(base: type[_C], description: str, **attributes: Any) -> type[_C]:
+        names: dict[str, Any] = {"__module__": __name__, "__doc__": description, "kind": kind, **attributes}
+        return cast(type[_C], type(f"{base.__name__.strip('_')}{place}", (base,), names))
 
-
-@command("releaseDedicatedZone", event="DEDICATE.RESOURCE.RELEASE")
-class ReleaseDedicatedZone(_Release):
-    """Open a dedicated zone to everybody again."""
-
-    kind = "zone"
-    zoneid: Ref
-
-
-@command("listDedicatedZones")
-class ListDedicatedZones(_List):
-    """List the zones that are dedicated."""
-
-    kind = "zone"
-    zoneid: Ref | None = None
+    needed: dict[str, Any] = {"__annotations__": {parameter: "Ref"}}
+    wished: dict[str, Any] = {"__annotations__": {parameter: "Ref | None"}, parameter: None}
+    dedicate = declared(_Dedicate, f"Set a {kind} aside for a domain and all below it, or for one account.", **needed)
+    release = declared(_Release, f"Open a dedicated {kind} to everybody again.", **needed)
+    listed = declared(_List, f"List the {kind}s that are dedicated.", **wished)
+    command(f"dedicate{place}", event="DEDICATE.RESOURCE")(dedicate)
+    command(f"releaseDedicated{place}", event="DEDICATE.RESOURCE.RELEASE")(release)
+    command(f"listDedicated{place}s")(listed)
 
 
-@command("dedicatePod", event="DEDICATE.RESOURCE")
-class DedicatePod(_Dedicate):
-    """Set a pod aside for a domain and all below it, or for one account."""
-
-    kind = "pod"
-    podid: Ref
-
-
-@command("releaseDedicatedPod", event="DEDICATE.RESOURCE.RELEASE")
-class ReleaseDedicatedPod(_Release):
-    """Open a dedicated pod to everybody again."""
-
-    kind = "pod"
-    podid: Ref
-
-
-@command("listDedicatedPods")
-class ListDedicatedPods(_List):
-    """List the pods that are dedicated."""
-
-    kind = "pod"
-    podid: Ref | None = None
-
-
-@command("dedicateCluster", event="DEDICATE.RESOURCE")
-class DedicateCluster(_Dedicate):
-    """Set a cluster aside for a domain and all below it, or for one account."""
-
-    kind = "cluster"
-    clusterid: Ref
-
-
-@command("releaseDedicatedCluster", event="DEDICATE.RESOURCE.RELEASE")
-class ReleaseDedicatedCluster(_Release):
-    """Open a dedicated cluster to everybody again."""
-
-    kind = "cluster"
-    clusterid: Ref
-
-
-@command("listDedicatedClusters")
-class ListDedicatedClusters(_List):
-    """List the clusters that are dedicated."""
-
-    kind = "cluster"
-    clusterid: Ref | None = None
-
-
-@command("dedicateHost", event="DEDICATE.RESOURCE")
-class DedicateHost(_Dedicate):
-    """Set a host aside for a domain and all below it, or for one account."""
-
-    kind = "host"
-    hostid: Ref
-
-
-@command("releaseDedicatedHost", event="DEDICATE.RESOURCE.RELEASE")
-class ReleaseDedicatedHost(_Release):
-    """Open a dedicated host to everybody again."""
-
-    kind = "host"
-    hostid: Ref
-
-
-@command("listDedicatedHosts")
-class ListDedicatedHosts(_List):
-    """List the hosts that are dedicated."""
-
-    kind = "host"
-    hostid: Ref | None = None
+for _kind in dedication.KINDS:
+    _declare(_kind)
