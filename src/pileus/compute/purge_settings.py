@@ -8,6 +8,19 @@ from pileus.core.settings import declare
 
 _FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S")
 
+
+def moment_of(text: str) -> float | None:
+    """Return the moment that the setting START names, in seconds since the epoch; None when it is empty."""
+    if not text.strip():
+        return None
+    for form in _FORMATS:
+        try:
+            return datetime.strptime(text.strip(), form).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            continue
+    raise ValueError("must be yyyy-MM-dd or yyyy-MM-dd HH:mm:ss")
+
+
 ENABLED = declare("expunged.resources.purge.enabled", bool, False, "purge the records of expunged resources regularly")
 RESOURCES = declare(
     "expunged.resources.purge.resources", str, "", "types of resources that are purged: VirtualMachine; empty = all"
@@ -29,6 +42,7 @@ START = declare(
     str,
     "",
     "what was expunged before is not purged: yyyy-MM-dd or yyyy-MM-dd HH:mm:ss, in UTC; empty = no such time",
+    check=moment_of,
 )
 KEEP_DAYS = declare(
     "expunged.resources.purge.keep.past.days",
@@ -44,15 +58,3 @@ JOB_DELAY = declare(
     "seconds after which an expunged machine is purged whose service offering has purgeresources=true; at least 180",
     minimum=0,
 )
-
-
-def moment_of(text: str) -> float | None:
-    """Return the moment that START names, in seconds since the epoch; None when it names none."""
-    if not text.strip():
-        return None
-    for form in _FORMATS:
-        try:
-            return datetime.strptime(text.strip(), form).replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            continue
-    raise ValueError(f"setting {START.name} must be yyyy-MM-dd or yyyy-MM-dd HH:mm:ss, not {text[:40]!r}")
