@@ -141,8 +141,8 @@ def test_new_keys_end_the_old_ones_at_once(cloud: Cloud):
 
 def test_deleting_an_account_ends_its_users_and_frees_the_name(cloud: Cloud):
     person = cloud.user
+    assert cloud.request("listUsers", person).status_code == 200
     assert cloud.job("deleteAccount", id=person.account["id"]) == {"success": True}
-    cloud.services.plugins.pop("identity.callers")
     assert cloud.request("listUsers", person).status_code == 401
     assert refused(cloud, "listAccounts", id=person.account["id"]).code == 431
     with cloud.services.database.read() as db:
@@ -175,6 +175,21 @@ def test_a_failed_deletion_leaves_the_account_as_it_was(cloud: Cloud, monkeypatc
     assert refused(cloud, "deleteDomain", id=person.account["domainid"], cleanup=True).code == 530
     assert cloud.list("listDomains", id=person.account["domainid"])[0]["state"] == "Active"
     assert cloud.request("listUsers", person).status_code == 200
+
+
+def test_a_failed_deletion_unlocks_only_what_it_has_locked(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    first, second, third = cloud.user, cloud.other, cloud.person("third")
+    cloud.job("disableAccount", id=first.account["id"], lock=True)
+    cloud.job("disableAccount", id=third.account["id"], lock=False)
+
+    def fail(job: Job, account_id: int) -> None:
+        job.commit("broken", lambda _db: 1 // 0)
+
+    monkeypatch.setattr(cleanup, "_cleaners", [(1, fail)])
+    assert refused(cloud, "deleteAccount", id=first.account["id"]).code == 530
+    assert refused(cloud, "deleteDomain", id=first.account["domainid"], cleanup=True).code == 530
+    states = {one["name"]: one["state"] for one in cloud.list("listAccounts", listall=True)}
+    assert [states[one.name] for one in (first, second, third)] == ["locked", "enabled", "disabled"]
 
 
 def test_a_domain_with_cleanup_takes_everything_along(cloud: Cloud):

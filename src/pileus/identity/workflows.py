@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
-from pileus.core.jobs import Job, JobFailed, workflow
+from pileus.core.jobs import Job, JobFailed, undo, workflow
 from pileus.identity import cleanup
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, session, user
@@ -80,7 +80,7 @@ def _revive_domain(job: Job, db: Connection, _error: JobFailed) -> None:
 def delete_domain(job: Job, domain: int, cleanup: bool) -> None:
     """Delete a domain, with ``cleanup`` all accounts and domains in it first."""
     if cleanup:
-        for held, before in job.commit("lock-accounts", lambda db: _lock_accounts(db, domain)):
+        for held, before in job.commit("lock-accounts", lambda db: _lock_accounts(db, domain), undo="accounts.unlock"):
             job.child(
                 f"account/{held}",
                 delete_account,
@@ -99,7 +99,18 @@ def _lock_accounts(db: Connection, domain_id: int) -> list[tuple[int, str]]:
         .order_by(account.c.id)
     ).all()
     db.execute(sa.update(account).where(account.c.id.in_([row.id for row in found])).values(state="locked"))
-    return [(row.id, "enabled" if row.state == "locked" else row.state) for row in found]
+    return [(row.id, row.state) for row in found]
+
+
+@undo("accounts.unlock")
+def unlock_accounts(job: Job, output: list[tuple[int, str]]) -> None:
+    """Give the accounts that are still there the states back that they had."""
+
+    def work(db: Connection) -> None:
+        for held, before in output:
+            change(db, account, held, expect={"state": "locked", "removed": None}, state=before)
+
+    job.commit("unlock-accounts", work)
 
 
 def _remove_domain(db: Connection, domain_id: int) -> None:

@@ -11,11 +11,11 @@ from sqlalchemy.engine import Row
 from pileus.core import entities
 from pileus.core.calls import ACCOUNT_TYPES, ADMIN, Call
 from pileus.core.commands import Command, command
-from pileus.core.database import insert, new_uuid, now, one
+from pileus.core.database import after_commit, insert, new_uuid, now, one
 from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
-from pileus.identity import passwords, roles, store, views, workflows
+from pileus.identity import callers, passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, role
@@ -187,11 +187,12 @@ class DeleteAccount(Command):
                 f"account {self.id.name} is the only admin of project {ruled[0]}; hand it over or delete it first"
             )
         workflows.mark_account(call.db, self.id)
+        after_commit(call.db, lambda: callers.forget(call.services))
         call.describe(f"deleting account {self.id.name}", resource=("Account", self.id.uuid))
         return call.submit(
             workflows.delete_account,
             key=f"account:{self.id.id}",
             instance=("Account", self.id.uuid),
             account=self.id.id,
-            before="enabled" if self.id.state == "locked" else self.id.state,
+            before=self.id.state,
         )

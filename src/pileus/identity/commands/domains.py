@@ -10,11 +10,11 @@ from sqlalchemy.engine import Row
 
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
-from pileus.core.database import insert, new_uuid, now, one
+from pileus.core.database import after_commit, insert, new_uuid, now, one
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
-from pileus.identity import store, views, workflows
+from pileus.identity import callers, store, views, workflows
 from pileus.identity.tables import domain
 
 
@@ -105,6 +105,7 @@ class DeleteDomain(Command):
         if self.id.id == call.caller.domain_id or call.caller.domain_path.startswith(self.id.path):
             raise PermissionDenied("nobody may delete the domain that they are in")
         workflows.mark_domain(call.db, self.id, cleanup=self.cleanup)
+        after_commit(call.db, lambda: callers.forget(call.services))
         call.describe(f"deleting domain {store.display_path(self.id.path)}", resource=("Domain", self.id.uuid))
         return call.submit(
             workflows.delete_domain,
