@@ -22,7 +22,7 @@ from pileus.images.tables import os_type, template
 from pileus.infrastructure.tables import host, zone
 from pileus.network import views as network_views
 from pileus.storage.tables import disk_offering, volume
-from pileus.storage.volumes import DATA
+from pileus.storage.volumes import DATA, ROOT_RATES
 
 Fields = dict[str, Any]
 
@@ -196,6 +196,7 @@ def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:
             service_offering.c.uuid.label("offering"),
             service_offering.c.name.label("offering_name"),
             service_offering.c.display_text.label("offering_text"),
+            service_offering.c.rates,
         )
         .join(service_offering, service_offering.c.id == machine.c.service_offering_id)
         .where(machine.c.id.in_(list(machine_ids)))
@@ -211,6 +212,7 @@ def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:
             "serviceofferingid": row.offering,
             "serviceofferingname": row.offering_name,
             "serviceofferingdisplaytext": row.offering_text,
+            ROOT_RATES: row.rates,
         }
         for row in db.execute(statement)
     }

@@ -39,6 +39,13 @@ _TYPES = {
     "nfs": "NetworkFilesystem",
     "rbd": "RBD",
     "iscsi": "IscsiLUN",
+    "sharedmountpoint": "SharedMountPoint",
+    "presetup": "PreSetup",
+    "gluster": "Gluster",
+    "smb": "SMB",
+    "cifs": "SMB",
+    "sim": "NetworkFilesystem",
+    "simulator": "NetworkFilesystem",
 }
 
 
@@ -61,7 +68,9 @@ def locate(url: str, *, simulated: bool) -> Location:
     if not scheme or path.startswith("//"):
         raise InvalidParameter(f"parameter url must look like file://HOST/PATH, not {url[:100]!r}")
     if simulated:
-        return Location(SIMULATOR, _TYPES.get(scheme, "NetworkFilesystem"), parts.netloc, path)
+        if scheme not in _TYPES:
+            raise InvalidParameter(f"parameter url: there is no storage {scheme}://; known are {', '.join(_TYPES)}")
+        return Location(SIMULATOR, _TYPES[scheme], parts.netloc, path)
     if scheme not in ("file", "filesystem"):
         raise InvalidParameter(
             f"parameter url: {scheme} storage is not supported by this server yet; use file://HOST/PATH, a directory "
@@ -125,6 +134,7 @@ def storage_pools(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> l
                 "disksizeused": row.used,
                 "overprovisionfactor": str(row.overprovision),
                 "capacityiops": row.capacity_iops,
+                "allocatediops": row.allocated_iops if row.capacity_iops is not None else None,
                 "tags": row.tag_rule or unpack_tags(row.tags),
                 "istagarule": row.tag_rule is not None,
                 **access_groups.fields(row),

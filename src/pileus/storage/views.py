@@ -13,8 +13,8 @@ from pileus.core.rendering import date
 from pileus.identity import store as identity
 from pileus.images.tables import template
 from pileus.infrastructure.tables import cluster, pod, zone
-from pileus.storage import tables
-from pileus.storage.volumes import machine_fields
+from pileus.storage import qos, tables
+from pileus.storage.volumes import ROOT_RATES, machine_fields
 
 
 def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
@@ -38,6 +38,8 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
             "size": row.size,
             "virtualsize": row.size if row.state == "Ready" else None,
             "physicalsize": row.physical_size,
+            "miniops": row.min_iops,
+            "maxiops": row.max_iops,
             "state": row.state,
             "created": date(row.created),
             "attached": date(row.attached),
@@ -62,13 +64,16 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
                 "diskofferingdisplaytext": offering.display_text,
                 "provisioningtype": offering.provisioning,
             }
+        of_machine = dict(machines.get(row.machine_id or 0, {}))
+        by_service = of_machine.pop(ROOT_RATES, {})
+        view |= qos.shown(offering.rates if offering is not None else by_service, bursts=False)
         if made_from is not None:
             view |= {
                 "templateid": made_from.uuid,
                 "templatename": made_from.name,
                 "templatedisplaytext": made_from.display_text,
             }
-        view |= machines.get(row.machine_id or 0, {})
+        view |= of_machine
         if admin:
             view["displayvolume"] = row.display
         if admin and pool is not None:

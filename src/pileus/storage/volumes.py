@@ -10,6 +10,9 @@ from sqlalchemy import Connection
 Describe = Callable[[Connection, Iterable[int]], dict[int, dict[str, Any]]]
 """``describe(db, machine_ids)``: by machine, the fields that its volumes answer (virtualmachineid, vmname, ...)."""
 
+ROOT_RATES = "rates of root disks"
+"""Key of what the machine's service offering limits root disks to, among those fields; it is not answered as such."""
+
 _describers: list[Describe] = []
 
 DESTROY, EXPUNGING, EXPUNGED = "Destroy", "Expunging", "Expunged"
