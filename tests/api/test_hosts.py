@@ -28,6 +28,7 @@ from pileus.wire.enrolment import SERVER_NAME, EnrolAnswer, EnrolRequest, RenewA
 from pileus.wire.hosts import HostFacts, Report
 from tests.api.test_zones import make_zone, refused
 from tests.support.cloud import Cloud, Refused
+from tests.support.zones import isolated_network, machine, simulated_zone
 
 MIB = 1024 * 1024
 
@@ -96,6 +97,84 @@ def test_unmanaged_cluster_lets_its_hosts_go(cloud: Cloud) -> None:
     for managed, state in (("Unmanaged", "Disconnected"), ("Managed", "Up")):
         cloud.api("updateCluster", id=at["clusterid"], managedstate=managed)
         assert cloud.list("listHosts")[0]["state"] == state
+
+
+def test_a_host_has_a_tag_rule_an_os_category_and_notes(cloud: Cloud) -> None:
+    at = place(cloud)
+    made = cloud.list("addHost", url="http://sim/c0/h0", hosttags="a", **at)[0]
+    rule = "tags.indexOf('ssd') >= 0 || tags[0] == \"x,y\""
+    changed = cloud.api("updateHost", id=made["id"], hosttags=rule, istagarule=True)["host"]
+    assert (changed["hosttags"], changed["istagarule"]) == (rule, True)
+    for wrong in ("tags.push('a')", "while(true){}"):
+        assert "tag rule" in refused(cloud, "updateHost", id=made["id"], hosttags=wrong, istagarule=True).text
+    assert "istagarule" in refused(cloud, "updateHost", id=made["id"], istagarule=True).text
+    changed = cloud.api("updateHost", id=made["id"], hosttags="b")["host"]
+    assert (changed["hosttags"], changed["istagarule"]) == ("b", False)
+    linux = cloud.list("listOsCategories", name="Ubuntu")[0]
+    changed = cloud.api("updateHost", id=made["id"], oscategoryid=linux["id"], annotation="a new fan")["host"]
+    assert (changed["oscategoryid"], changed["oscategoryname"]) == (linux["id"], "Ubuntu")
+    assert changed["annotation"] == "a new fan"
+    assert cloud.list("listAnnotations", entitytype="HOST", entityid=made["id"])[0]["annotation"] == "a new fan"
+    assert "annotation" in refused(cloud, "updateHost", id=made["id"], annotation=" ").text
+
+
+def test_machines_go_by_rule_category_and_number(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=3)
+    first, second, third = (host["id"] for host in cloud.list("listHosts"))
+    network = isolated_network(cloud, zone, "n1")
+    cloud.api("updateHost", id=first, hosttags="tags.includes('gpu')", istagarule=True)
+    template = cloud.list("listTemplates", templatefilter="all", id=zone["template"])[0]
+    category = cloud.list("listOsTypes", id=template["ostypeid"])[0]["oscategoryid"]
+    cloud.api("updateHost", id=third, oscategoryid=category)
+    cloud.api("updateHypervisorCapabilities", hypervisor="Simulator", maxguestslimit=1)
+    assert cloud.list("listHypervisorCapabilities", hypervisor="Simulator")[0]["maxguestslimit"] == 1
+    where = [cloud_host(cloud, machine(cloud, zone, network, name)["id"]) for name in ("vm1", "vm2")]
+    assert where == [third, second]  # the category's host first; the rule's host not at all
+    with pytest.raises(Refused, match=r"1 does not take the offering by its tag rule"):
+        machine(cloud, zone, network, "vm3")
+    with pytest.raises(Refused, match=r"2 have as many machines as their hypervisor may"):
+        machine(cloud, zone, network, "vm4")
+    gpu = cloud.api(
+        "createServiceOffering", name="gpu", displaytext="gpu", cpunumber=1, cpuspeed=500, memory=256, hosttags="x,gpu"
+    )["serviceoffering"]["id"]
+    made = machine(cloud, zone | {"offering": gpu}, network, "vm5")
+    assert cloud_host(cloud, made["id"]) == first
+    assert "maxguestslimit" in refused(cloud, "updateHypervisorCapabilities", hypervisor="KVM", maxguestslimit=0).text
+
+
+def cloud_host(cloud: Cloud, machine_id: str) -> str:
+    return cloud.list("listVirtualMachines", id=machine_id)[0]["hostid"]
+
+
+def test_passwords_of_hosts_are_kept_encrypted(cloud: Cloud) -> None:
+    at = place(cloud)
+    made = cloud.list("addHost", url="http://sim/c0/h0", username="root", password="opened sesame", **at)[0]
+    assert made["username"] == "root"
+    other = cloud.list("addHost", url="http://sim/c0/h1", **at)[0]
+    given = {"username": "ops", "password": "a closed door"}
+    assert cloud.api("updateHostPassword", hostid=made["id"], **given) == {"success": True}
+    assert cloud.list("listHosts", id=made["id"])[0]["username"] == "ops"
+    assert "username" not in cloud.list("listHosts", id=other["id"])[0]
+    cloud.api("updateHostPassword", clusterid=at["clusterid"], **(given | {"username": "all"}))
+    assert {each["username"] for each in cloud.list("listHosts")} == {"all"}
+    with cloud.services.database.read() as db:
+        kept = db.execute(sa.select(host.c.password)).scalars().all()
+    assert [cloud.services.secrets.decrypt(each) for each in kept] == ["a closed door"] * 2
+    assert "closed" not in "".join(kept)
+    assert "not both" in refused(cloud, "updateHostPassword", **given).text
+    both = {"hostid": made["id"], "clusterid": at["clusterid"]}
+    assert "not both" in refused(cloud, "updateHostPassword", **given, **both).text
+    changing = refused(cloud, "updateHostPassword", hostid=made["id"], update_passwd_on_host=True, **given)
+    assert "update_passwd_on_host" in changing.text
+    assert refused(cloud, "updateHostPassword", cloud.domain_admin, hostid=made["id"], **given).code == 401
+
+
+def test_hosts_are_listed_by_their_management_server(cloud: Cloud) -> None:
+    made = cloud.list("addHost", url="http://sim/c0/h0", **place(cloud))[0]
+    me = cloud.list("listManagementServers")[0]
+    assert made["managementserverid"] == made["managementservername"] == me["id"]
+    assert [each["id"] for each in cloud.list("listHosts", managementserverid=me["id"])] == me["agents"] == [made["id"]]
+    assert "managementserverid" in refused(cloud, "listHosts", managementserverid="nobody").text
 
 
 # Real hosts

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import attachments
 from pileus.core.parameters import Entries
+from pileus.core.rendering import date
 from pileus.identity.projects.tables import project
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain
@@ -42,6 +43,15 @@ _ANNOTATED: Any = sa.select(annotation.c.entity_uuid).where(
     annotation.c.removed.is_(None),
     annotation.c.admins_only.in_(sa.bindparam("shown", expanding=True)),
 )
+_NOTES: Any = (
+    sa.select(annotation.c.entity_uuid, annotation.c.text, annotation.c.created)
+    .where(
+        annotation.c.entity_uuid.in_(_OF),
+        annotation.c.removed.is_(None),
+        annotation.c.admins_only.in_(sa.bindparam("shown", expanding=True)),
+    )
+    .order_by(annotation.c.created, annotation.c.id)
+)
 _ICONS: Any = sa.select(resource_icon).where(resource_icon.c.resource_uuid.in_(_OF))
 
 
@@ -49,6 +59,8 @@ def register() -> None:
     """Tell the core how answers are filled and how lists are filtered by tags."""
     attachments.register("tags", ["@ResourceTagResponse"], tags, missing=[])
     attachments.register("hasannotations", "boolean", annotated, missing=False)
+    attachments.register("annotation", "string", newest_note)
+    attachments.register("lastannotated", "date", last_annotated)
     attachments.register("icon", "@ResourceIconResponse", icons, asked="showicon")
     attachments.register("resourcedetails", "map", details)
     attachments.filter_tags(with_tags)
@@ -96,6 +108,21 @@ def annotated(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, bo
     """Tell which objects have annotations that the caller may see."""
     shown = [True, False] if admin else [False]
     return dict.fromkeys(db.execute(_ANNOTATED, {"uuids": uuids, "shown": shown}).scalars(), True)
+
+
+def newest_note(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, str]:
+    """Return the newest annotations of objects that the caller may see."""
+    return {row.entity_uuid: row.text for row in _notes(db, uuids, admin)}
+
+
+def last_annotated(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, str | None]:
+    """Return when objects were last annotated."""
+    return {row.entity_uuid: date(row.created) for row in _notes(db, uuids, admin)}
+
+
+def _notes(db: Connection, uuids: Sequence[str], admin: bool) -> Sequence[Row[Any]]:
+    """Return annotations, the newest of each object last."""
+    return db.execute(_NOTES, {"uuids": uuids, "shown": [True, False] if admin else [False]}).all()
 
 
 def icons(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, dict[str, Any]]:
