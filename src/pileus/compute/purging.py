@@ -77,7 +77,7 @@ def after_expunging(db: Connection, machine_id: int) -> None:
         submit(db, purge_machine, key=None, arguments=arguments, deadline_seconds=delay + 3600)
 
 
-def _period(services: Any) -> float:
+def period(services: Any) -> float:
     """Return the seconds between two purges; none while they are off, or this server has started only just now."""
     begun = services.plugins.setdefault("compute.purging.begun", database.now())
     get = services.settings.get
@@ -86,7 +86,7 @@ def _period(services: Any) -> float:
     return float(get(settings.INTERVAL))
 
 
-@periodic("machines.purge", every=_period)
+@periodic("machines.purge", every=period)
 def purge_old(services: Any) -> None:
     """Delete the records of what was expunged long enough ago."""
     get = services.settings.get
