@@ -177,3 +177,21 @@ def test_reports_keep_the_sizes_true(cloud: Cloud) -> None:
     reports.write(cloud.services, [Report(host=host["id"], sequence=1, boot="b", pools=[state])])
     found = cloud.list("listStoragePools")[0]
     assert (found["disksizetotal"], found["disksizeused"]) == (10**12, 5 * 10**11)
+
+
+def test_simulated_storage_is_of_a_kind_that_there_is(cloud: Cloud) -> None:
+    zone = {"zoneid": place(cloud)["zoneid"], "hypervisor": "Simulator", "scope": "ZONE"}
+    assert "foo" in refused(cloud, "createStoragePool", name="x", url="foo://192.0.2.9/a", **zone).text
+    made = cloud.api("createStoragePool", name="shared", url="SharedMountPoint://192.0.2.9/mnt", **zone)
+    assert made["storagepool"]["type"] == "SharedMountPoint"
+
+
+def test_image_stores_are_told_as_they_were_added(cloud: Cloud) -> None:
+    zone = place(cloud)["zoneid"]
+    made = cloud.api("addImageStore", name="s1", provider="nfs", zoneid=zone, url="nfs://192.0.2.9/s1")["imagestore"]
+    assert (made["protocol"], made["providername"], made["scope"]) == ("nfs", "NFS", "ZONE")
+    assert [one["name"] for one in cloud.list("listImageStores", protocol="NFS", provider="NFS")] == ["s1"]
+    assert cloud.list("listImageStores", protocol="file") == []
+    unknown = refused(cloud, "addImageStore", name="s2", provider="Floppy", zoneid=zone, url="nfs://192.0.2.9/s2")
+    assert unknown.code == 431
+    assert "Floppy" in unknown.text

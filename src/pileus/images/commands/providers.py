@@ -9,7 +9,8 @@ from pileus.core.commands import command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import ListCommand, page_of
 
-_PROVIDERS = {"primary": ("DefaultPrimary",), "image": ("directory", "NFS")}
+PROVIDERS = {"primary": ("DefaultPrimary",), "image": ("directory", "NFS")}
+"""Names of providers by what they provide."""
 
 
 @command("listStorageProviders")
@@ -21,8 +22,8 @@ class ListStorageProviders(ListCommand):
     def run(self, call: Call) -> Listed:
         """Return those of the type."""
         kind = self.type.lower()
-        if kind not in _PROVIDERS:
+        if kind not in PROVIDERS:
             raise InvalidParameter(f"parameter type must be one of primary, image; it is {self.type[:64]!r}")
-        names = [name for name in _PROVIDERS[kind] if (self.keyword or "").lower() in name.lower()]
+        names = [name for name in PROVIDERS[kind] if (self.keyword or "").lower() in name.lower()]
         found: list[dict[str, Any]] = [{"name": name, "type": kind.upper()} for name in names]
         return page_of(found, self.page, self.pagesize)

@@ -19,6 +19,7 @@ from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.listing import ListCommand, Query, related
 from pileus.core.parameters import Ref
 from pileus.images import stores
+from pileus.images.commands.providers import PROVIDERS
 from pileus.images.tables import image_store, template_copy
 from pileus.infrastructure.tables import zone
 
@@ -34,7 +35,13 @@ class AddImageStore(Command):
     details: dict[str, str] | None = None
 
     def check(self) -> None:
-        """Check that there is a URL."""
+        """Check that there is a URL, and a provider that there is."""
+        known = {name.lower(): name for name in PROVIDERS["image"]}
+        if self.provider.lower() not in known:
+            raise InvalidParameter(
+                f"parameter provider must be one of {', '.join(known.values())}, not {self.provider[:64]!r}"
+            )
+        self.provider = known[self.provider.lower()]
         if not self.url:
             raise InvalidParameter("parameter url is needed: file:///folder on the management server")
 
@@ -102,7 +109,9 @@ class ListImageStores(ListCommand):
         columns = image_store.c
         query = Query(image_store).equals(columns.id, self.id).same(columns.name, self.name)
         query.equals(columns.zone_id, self.zoneid).same(columns.provider, self.provider)
-        query.same(columns.protocol, self.protocol).equals(columns.read_only, self.readonly)
+        query.equals(columns.read_only, self.readonly)
+        if self.protocol is not None:
+            query.where(columns.url.istartswith(f"{self.protocol}:", autoescape=True))
         return query.contains(self.keyword, columns.name, columns.provider)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
@@ -141,7 +150,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
         "id": row.uuid,
         "name": row.name,
         "url": row.url,
-        "protocol": row.protocol,
+        "protocol": urlsplit(row.url).scheme.lower(),
         "providername": row.provider,
         "scope": "ZONE" if row.zone_id is not None else "REGION",
         "readonly": row.read_only,
