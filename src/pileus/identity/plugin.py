@@ -19,6 +19,7 @@ def load() -> None:
         "account_states",
         "accounts",
         "cloud_identifier",
+        "cni",
         "domain_moves",
         "domains",
         "keys",

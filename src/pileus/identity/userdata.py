@@ -36,18 +36,19 @@ _TYPES = {
 """How user data begins -> its MIME type (https://cloudinit.readthedocs.io/en/latest/explanation/format.html)."""
 
 
-def checked(text: str, longest: int) -> str:
+def checked(text: str, longest: int, *, parameter: str = "userdata") -> str:
     """Return user data in base64 without blanks, padded."""
     compact = re.sub(r"\s", "", text)
     if len(compact) > longest:
         raise InvalidParameter(
-            f"parameter userdata may be at most {longest} characters long in base64 (setting {LONGEST.name})"
+            f"parameter {parameter} may be at most {longest} characters long in base64"
+            f"{f' (setting {LONGEST.name})' if parameter == 'userdata' else ''}"
         )
     padded = compact + "=" * (-len(compact) % 4)
     try:
         base64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidParameter("parameter userdata must be base64") from None
+        raise InvalidParameter(f"parameter {parameter} must be base64") from None
     return padded
 
 

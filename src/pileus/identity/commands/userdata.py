@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -35,12 +35,12 @@ def views(db: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-@command("registerUserData", event="REGISTER.USER.DATA")
-class RegisterUserData(Command):
-    """Keep user data for machines, with the names of the variables in it."""
+class Registering(Command):
+    """Base: keep a text for later, with the names of the variables in it."""
+
+    cni: ClassVar[bool] = False
 
     name: str
-    userdata: str
     params: str | None = None
     account: str | None = None
     domainid: Ref | None = None
@@ -50,13 +50,17 @@ class RegisterUserData(Command):
         """Check the names of variables."""
         self.params = userdata.params(self.params)
 
+    def text(self, call: Call) -> str:
+        """Return what is to be kept, in base64."""
+        raise NotImplementedError
+
     def run(self, call: Call) -> dict[str, Any]:
         """Write it; an account has a name only once."""
         owner = store.owner(call, self.account, self.domainid, self.projectid)
-        data = userdata.checked(self.userdata, call.services.settings.get(userdata.LONGEST))
+        data, what = self.text(call), _what(cni=self.cni)
         c = user_data.c
         if call.db.execute(sa.select(c.id).where(c.account_id == owner.account_id, c.name == self.name)).first():
-            raise InvalidParameter(f"parameter name: the account has user data {self.name[:64]!r} already")
+            raise InvalidParameter(f"parameter name: the account has {what} {self.name[:64]!r} already")
         uuid = database.new_uuid()
         id_ = database.insert(
             call.db,
@@ -67,15 +71,33 @@ class RegisterUserData(Command):
             domain_id=owner.domain_id,
             data=data,
             params=self.params,
+            cni=self.cni,
             created=database.now(),
         )
-        call.describe(f"registered user data {self.name}", owner=owner, resource=("UserData", uuid))
+        call.describe(f"registered {what} {self.name}", owner=owner, resource=("UserData", uuid))
         return views(call.db, [database.one(call.db, user_data, id_)])[0]
+
+
+def _what(*, cni: bool) -> str:
+    return "the CNI configuration" if cni else "user data"
+
+
+@command("registerUserData", event="REGISTER.USER.DATA")
+class RegisterUserData(Registering):
+    """Keep user data for machines, with the names of the variables in it."""
+
+    userdata: str
+
+    def text(self, call: Call) -> str:
+        """Return the user data."""
+        return userdata.checked(self.userdata, call.services.settings.get(userdata.LONGEST))
 
 
 @command("deleteUserData", manage=("id",))
 class DeleteUserData(Command):
     """Delete user data that no machine and no template uses."""
+
+    cni: ClassVar[bool] = False
 
     id: Ref
     account: str | None = None
@@ -84,10 +106,12 @@ class DeleteUserData(Command):
 
     def run(self, call: Call) -> Success:
         """Delete it."""
+        if self.id.cni != self.cni:
+            raise InvalidParameter(f"parameter id names {_what(cni=self.id.cni)}, not {_what(cni=self.cni)}")
         if self.account is not None or self.projectid is not None:
             owner = store.owner(call, self.account, self.domainid, self.projectid)
             if owner.account_id != self.id.account_id:
-                raise InvalidParameter("parameter id: the user data is not of that account")
+                raise InvalidParameter(f"parameter id: {_what(cni=self.cni)} {self.id.name} is not of that account")
         used = userdata.users(call.db, self.id.id)
         if used:
             raise InUse(f"user data {self.id.name} is used by {'; '.join(used)}", uuids=((self.id.uuid, "id"),))
@@ -99,13 +123,21 @@ class DeleteUserData(Command):
 class ListUserData(OwnedListCommand):
     """List user data."""
 
+    cni: ClassVar[bool] = False
+
     id: Ref | None = None
     name: str | None = None
 
     def query(self, call: Call) -> Query:
         """Return the user data that match."""
         c = user_data.c
-        query = Query(user_data).equals(c.id, self.id).equals(c.name, self.name).contains(self.keyword, c.name)
+        query = (
+            Query(user_data)
+            .where(c.cni.is_(self.cni))
+            .equals(c.id, self.id)
+            .equals(c.name, self.name)
+            .contains(self.keyword, c.name)
+        )
         return self.owned(call, query, by_id=self.id)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
