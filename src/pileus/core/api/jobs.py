@@ -23,7 +23,8 @@ PENDING, DONE, FAILED, CANCELLED = 0, 1, 2, 3
 _STATUS = {"done": DONE, "failed": FAILED, "cancelled": CANCELLED}
 
 ENCRYPTED = "encrypted"
-"""A result's ``password`` is kept as ``{ENCRYPTED: token}``, and shown in clear to those who may see the job."""
+"""A secret of a result is kept as ``{ENCRYPTED: token}``, and shown in clear to those who may see the job."""
+SECRETS = ("password", "privatekey")
 
 entities.register("AsyncJob", job, "job")
 
@@ -99,10 +100,11 @@ def views(call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
 
 
 def clear(call: Call, item: dict[str, Any]) -> dict[str, Any]:
-    """Decrypt the password of a result, in place."""
-    kept = item.get("password")
-    if isinstance(kept, dict):
-        item["password"] = call.services.secrets.decrypt(cast(dict[str, str], kept)[ENCRYPTED])
+    """Decrypt the secrets of a result, in place."""
+    for name in SECRETS:
+        kept = item.get(name)
+        if isinstance(kept, dict):
+            item[name] = call.services.secrets.decrypt(cast(dict[str, str], kept)[ENCRYPTED])
     return item
 
 
