@@ -14,6 +14,7 @@ _MODULES = (
     "commands.os_mappings",
     "commands.os_types",
     "commands.stores",
+    "commands.secondary_storage",
     "commands.providers",
     "commands.template_data",
     "commands.templates",

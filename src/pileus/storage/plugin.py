@@ -13,6 +13,7 @@ _MODULES = (
     "commands.disk_offerings",
     "commands.pools",
     "commands.access",
+    "commands.capabilities",
     "commands.pool_maintenance",
     "commands.volumes",
     "attaching",

@@ -17,6 +17,7 @@ from pileus.core.parameters import Ref
 from pileus.images import os_views
 from pileus.images.tables import os_category, os_type, template, template_copy
 from pileus.infrastructure import usage
+from pileus.infrastructure.tables import host
 
 
 def _free_name(call: Call, name: str, but: int = 0) -> None:
@@ -78,6 +79,8 @@ class DeleteOsCategory(Command):
         """Remove it; its name is free again."""
         row: Row[Any] = self.id
         used = usage.users(call.db, os_category, row.id)
+        preferring = sa.select(host.c.name).where(host.c.os_category_id == row.id, host.c.removed.is_(None)).limit(3)
+        used += [f"host {name}" for name in call.db.execute(preferring).scalars()]
         if used:
             raise InUse(f"category {row.name} is used by {', '.join(used)}", uuids=((row.uuid, "id"),))
         # The row stays, for operating systems that were removed refer to it; so the name makes way.

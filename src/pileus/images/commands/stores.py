@@ -20,8 +20,10 @@ from pileus.core.listing import ListCommand, Query, related
 from pileus.core.parameters import Ref
 from pileus.images import stores
 from pileus.images.commands.providers import PROVIDERS
-from pileus.images.tables import image_store, template_copy
+from pileus.images.tables import image_store, template, template_copy
 from pileus.infrastructure.tables import zone
+
+_SHOWN = 3
 
 
 @command("addImageStore", event="")
@@ -127,10 +129,12 @@ class DeleteImageStore(Command):
 
     def run(self, call: Call) -> Success:
         """Remove the store; its folder stays."""
-        held = sa.select(sa.func.count()).where(template_copy.c.store_id == self.id.id)
-        number = call.db.execute(held).scalar_one()
-        if number:
-            raise InUse(f"image store {self.id.name} still holds {number} templates: delete these first")
+        held = sa.select(template_copy.c.template_id).where(template_copy.c.store_id == self.id.id)
+        named = sa.select(template.c.name).where(template.c.id.in_(held)).order_by(template.c.id)
+        names = call.db.execute(named).scalars().all()
+        if names:
+            shown = f"{', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
+            raise InUse(f"image store {self.id.name} still holds {len(names)} templates ({shown}): delete these first")
         database.change(call.db, image_store, self.id.id, removed=database.now())
         return Success()
 
