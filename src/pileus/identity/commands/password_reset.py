@@ -39,7 +39,7 @@ class ForgotPassword(Anonymous):
             jobs.submit(
                 db,
                 password_reset.mail_token,
-                key=f"password-reset:{path}{self.username.lower()}"[:200],
+                key=f"password-reset:{whom[0].key}",
                 arguments={"username": self.username, "path": path},
                 cmd=self.spec.name,
                 user_id=store.SYSTEM_USER,
