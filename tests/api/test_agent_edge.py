@@ -19,6 +19,7 @@ from pileus.core.listeners import Listener
 from pileus.core.mtls import client_context, server_context
 from pileus.core.services import Services
 from pileus.wire.enrolment import SERVER_NAME
+from tests.support.cloud import Cloud
 
 
 async def who(_services: Services, request: Request) -> Response:
@@ -55,14 +56,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(folder: Path, context: ssl.SSLContext, *paths: str) -> list[httpx.Response]:
+def ask(cloud: Cloud, folder: Path, context: ssl.SSLContext, *paths: str) -> list[httpx.Response]:
     """Serve on a free port, ask for each path on one connection, stop."""
 
     async def run() -> list[httpx.Response]:
         tls = server_context(
             folder / "server.crt", folder / "server.key", folder / "ca.crt", certificate_required=False
         )
-        listener = Listener(agent_edge.application(None), "127.0.0.1", 0, tls=tls)  # type: ignore[arg-type]
+        listener = Listener(agent_edge.application(cloud.services), "127.0.0.1", 0, tls=tls)
         listener.start()
         try:
             async with httpx.AsyncClient(verify=context, trust_env=False) as client:
@@ -79,15 +80,17 @@ def ask(folder: Path, context: ssl.SSLContext, *paths: str) -> list[httpx.Respon
 
 
 @pytest.mark.usefixtures("routes")
-def test_a_host_is_known_by_its_certificate(folder: Path):
+def test_a_host_is_known_by_its_certificate(cloud: Cloud, folder: Path):
     context = client_context(folder / "host.crt", folder / "host.key", folder / "ca.crt")
-    for answer in ask(folder, context, "/open", "/closed", "/closed"):
+    for answer in ask(cloud, folder, context, "/open", "/closed", "/closed"):
         assert answer.json() == ["host", (folder / "host").read_text()]
 
 
 @pytest.mark.usefixtures("routes")
-def test_without_a_certificate_only_open_routes_answer(folder: Path):
-    open_, closed, missing = ask(folder, client_context(None, None, folder / "ca.crt"), "/open", "/closed", "/none")
+def test_without_a_certificate_only_open_routes_answer(cloud: Cloud, folder: Path):
+    open_, closed, missing = ask(
+        cloud, folder, client_context(None, None, folder / "ca.crt"), "/open", "/closed", "/none"
+    )
     assert (open_.status_code, open_.json()) == (200, None)
     assert closed.status_code == 401
     assert "enrol" in closed.json()["error"]
@@ -95,20 +98,20 @@ def test_without_a_certificate_only_open_routes_answer(folder: Path):
 
 
 @pytest.mark.usefixtures("routes")
-def test_a_certificate_of_another_cloud_is_refused(folder: Path, tmp_path: Path):
+def test_a_certificate_of_another_cloud_is_refused(cloud: Cloud, folder: Path, tmp_path: Path):
     foreign = tmp_path / "foreign"
     authority = pki.Authority.open(foreign)
     csr = pki.new_request(foreign / "host.key")
     (foreign / "host.crt").write_text(authority.sign_host(csr, str(uuid.uuid4()), "127.0.0.1"))
     context = client_context(foreign / "host.crt", foreign / "host.key", folder / "ca.crt")
     with pytest.raises(httpx.TransportError):
-        ask(folder, context, "/open")
+        ask(cloud, folder, context, "/open")
 
 
 @pytest.mark.usefixtures("routes")
-def test_refusals_and_faults_are_plain_http(folder: Path):
+def test_refusals_and_faults_are_plain_http(cloud: Cloud, folder: Path):
     context = client_context(folder / "host.crt", folder / "host.key", folder / "ca.crt")
-    refused, fault = ask(folder, context, "/never", "/broken")
+    refused, fault = ask(cloud, folder, context, "/never", "/broken")
     assert (refused.status_code, refused.json()) == (403, {"error": "not you"})
     assert fault.status_code == 500
     assert "secret insides" not in json.dumps(fault.json())

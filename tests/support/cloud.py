@@ -178,6 +178,10 @@ class Cloud:
         """Drop the cookies that the edge has set."""
         self._http.cookies.clear()
 
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine on the cloud's loop and return its result."""
+        return self._await(coroutine)
+
     def _await(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)
 

@@ -11,6 +11,7 @@ from pileus.wire.hosts import HostFacts
 from pileus.wire.segments import PublicNetwork
 
 if TYPE_CHECKING:
+    from pileus.agent.certificate import HostCertificate
     from pileus.drivers.hypervisors.base import Hypervisor
     from pileus.drivers.storage.base import Fetch
 
@@ -28,3 +29,4 @@ class AgentContext:
     hypervisor: Hypervisor | None = None
     fetch: Fetch | None = None  # how templates are downloaded
     facts: Callable[[], HostFacts] | None = None
+    certificate: HostCertificate | None = None

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from pileus.agent import probe
+from pileus.agent.certificate import HostCertificate, NotForThisHostError
 from pileus.agent.settings import Folder, Settings
 from pileus.core import pki
 from pileus.core.mtls import client_context
@@ -42,20 +43,22 @@ def enrol(folder: Folder, settings: Settings, server: str, token: str) -> Settin
     folder.make()
     settings.host = settings.host or str(uuid.uuid4())
     settings.accelerator_found = probe.accelerator(settings.accelerator)
+    certificate = HostCertificate(folder.keys)
+    certificate.recover()
     try:
         authority = _authority(server, fingerprint)
         pki.write_public(folder.keys / "ca.crt", authority.encode())
-        answer = _ask(folder, settings, server, secret)
+        answer = _ask(folder, settings, server, secret, certificate.request())
     except httpx.HTTPStatusError as error:
         said = f"{error.response.status_code} {error.response.text[:300]}"
         text = f"{server} does not take this host in: {said}; a token is good for one host, once: ask for a new one"
         raise EnrolmentError(text) from error
     except httpx.HTTPError as error:
         raise EnrolmentError(f"{server} cannot be reached: {type(error).__name__}: {error}") from error
-    if pki.common_name(answer.certificate) != f"host:{settings.host}":
-        raise EnrolmentError(f"{server} sent a certificate that is not for this host")
-    pki.write_public(folder.keys / "agent.crt", answer.certificate.encode())
-    pki.write_private(folder.keys / "renew-after", str(pki.renewal_date(answer.certificate).timestamp()).encode())
+    try:
+        certificate.install(answer.certificate, host=settings.host)
+    except NotForThisHostError as error:
+        raise EnrolmentError(f"{server} sent a certificate that is not for this host") from error
     settings.servers = answer.servers or [server]
     folder.save(settings)
     log.info("host enrolled", host=settings.host, servers=settings.servers)
@@ -81,10 +84,10 @@ def _authority(server: str, fingerprint: str) -> str:
     return response.text
 
 
-def _ask(folder: Folder, settings: Settings, server: str, secret: str) -> EnrolAnswer:
+def _ask(folder: Folder, settings: Settings, server: str, secret: str, csr: str) -> EnrolAnswer:
     request = EnrolRequest(
         secret=secret,
-        csr=pki.new_request(folder.keys / "agent.key"),
+        csr=csr,
         facts=probe.gather(settings, settings.accelerator_found),
         address=settings.address,
         port=settings.port,

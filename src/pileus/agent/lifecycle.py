@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from pileus.agent import libvirtd, machines, probe, server
+from pileus.agent.certificate import HostCertificate
 from pileus.agent.context import AgentContext, PublicNetwork
 from pileus.agent.fetch import Fetcher
 from pileus.agent.journal import RETENTION_SECONDS, Journal
@@ -45,20 +46,18 @@ def run(folder: Folder) -> None:
         settings = folder.load()
         own = own_libvirtd(folder, settings)
         context = make_context(folder, settings, own)
+        certificate = context.certificate = HostCertificate(folder.keys)
+        certificate.recover()
         _restore(folder, context)
         journal = Journal(folder.path / "journal.db")
         journal.prune(time.time() - RETENTION_SECONDS)
         runner = Runner(context, journal)
         runner.recover()
-        management = Management(folder, settings)
+        management = Management(folder, settings, certificate)
         service = server.serve(runner, settings.address, settings.port, folder.keys)
         tls = service.config.ssl
-        reporter = Reporter(
-            context,
-            management,
-            settings.report_interval,
-            renewed=lambda: tls and tls.load_cert_chain(folder.keys / "agent.crt", folder.keys / "agent.key"),
-        )
+        certificate.on_change(lambda: tls and tls.load_cert_chain(folder.keys / "agent.crt", folder.keys / "agent.key"))
+        reporter = Reporter(context, management, settings.report_interval)
         reporter.start()
         if context.hypervisor is not None:
             context.hypervisor.watch(reporter.poke)

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import structlog
 
+from pileus.agent.certificate import HostCertificate
 from pileus.agent.settings import Folder, Settings
 from pileus.core.mtls import client_context
 from pileus.wire.enrolment import SERVER_NAME, RenewAnswer, RenewRequest, ReportAnswer
@@ -24,6 +25,7 @@ from pileus.wire.hosts import Report
 log = structlog.get_logger(__name__)
 
 _SHUN_SECONDS = 60.0  # a server that did not answer is asked after all others for so long
+_ASK_AGAIN_SECONDS = 3600.0
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 
 
@@ -34,15 +36,16 @@ class UnreachableError(Exception):
 class Management:
     """Posts messages with the host's certificate; may be used from any thread."""
 
-    def __init__(self, folder: Folder, settings: Settings) -> None:
+    def __init__(self, folder: Folder, settings: Settings, certificate: HostCertificate) -> None:
         self._folder = folder
+        self._certificate = certificate
         self._settings = settings
         self._current = settings.servers[0] if settings.servers else ""
         self._shunned: dict[str, float] = {}
         self._chose_at = time.monotonic()
         self._lock = threading.Lock()
-        self._due: float | None = None
         self._client = self._connect()
+        certificate.on_change(self._reconnect)
 
     def tls(self) -> ssl.SSLContext:
         """Return the context with the host's present certificate."""
@@ -90,37 +93,22 @@ class Management:
         moment = time.monotonic()
         return sorted(filter(None, everywhere), key=lambda server: self._shunned.get(server, 0.0) > moment)
 
-    def renew(self) -> bool:
-        """Renew the certificate when it is due; True when there is a new one (the listener must load it)."""
-        if time.time() < self._renew_after():
-            return False
-        from pileus.core import pki
+    def renew(self) -> None:
+        """Ask for a new certificate when the present one is due."""
+        if time.time() < self._certificate.renew_after():
+            return
+        body = self._post("/agent/renew", msgspec.json.encode(RenewRequest(csr=self._certificate.request())))
+        answer = msgspec.json.decode(body, type=RenewAnswer)
+        if answer.certificate:
+            self._certificate.install(answer.certificate, host=self._settings.host)
+        else:
+            log.info("management does not renew certificates by itself now; asking again in an hour")
+            self._certificate.postpone(time.time() + _ASK_AGAIN_SECONDS)
 
-        file = self._folder.keys / "agent.crt"
-        csr = pki.new_request(self._folder.keys / "agent.key")
-        body = self._post("/agent/renew", msgspec.json.encode(RenewRequest(csr=csr)))
-        pki.write_public(file, msgspec.json.decode(body, type=RenewAnswer).certificate.encode())
-        self._due = None
+    def _reconnect(self) -> None:
         with self._lock:
             self._client.close()
             self._client = self._connect()
-        log.info("the host's certificate was renewed")
-        return True
-
-    def _renew_after(self) -> float:
-        """Return when the certificate is due for renewal.
-
-        The date is kept beside it, as to read a certificate takes a library of 8 MB that is else not needed here.
-        """
-        if self._due is None:
-            certificate, note = self._folder.keys / "agent.crt", self._folder.keys / "renew-after"
-            if not note.exists() or note.stat().st_mtime < certificate.stat().st_mtime:
-                from pileus.core import pki
-
-                date = pki.renewal_date(certificate.read_text()).timestamp()
-                pki.write_private(note, str(date).encode())
-            self._due = float(note.read_text())
-        return self._due
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 
 import structlog
 
@@ -29,12 +28,10 @@ class Reporter:
         context: AgentContext,
         management: Management,
         interval: float,
-        renewed: Callable[[], None],
     ) -> None:
         self._context = context
         self._management = management
         self._interval = interval
-        self._renewed = renewed
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._sequence = 0
@@ -64,8 +61,7 @@ class Reporter:
         report = self._look()
         try:
             answer = self._management.report(report)
-            if self._management.renew():
-                self._renewed()
+            self._management.renew()
         except UnreachableError as error:
             if self._reachable:
                 log.warning("no management server takes reports; guests go on, trying again", why=str(error))

@@ -6,6 +6,7 @@ asks by ``peer``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pileus.core import certificates
 from pileus.core.errors import (
     ApiError,
     AuthenticationFailed,
@@ -61,9 +63,13 @@ def application(services: Services) -> Starlette:
 
 def _guarded(services: Services, route: AgentRoute) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        if route.enrolled and peer(request) is None:
+        known = peer(request)
+        if route.enrolled and known is None:
             return JSONResponse({"error": "a certificate of this cloud is needed; enrol the host first"}, 401)
         try:
+            if route.enrolled and known and await asyncio.to_thread(certificates.revoked, services, known.serial):
+                log.warning("a revoked certificate was used", peer=f"{known.role}:{known.id}", serial=known.serial)
+                return JSONResponse({"error": "this certificate was revoked; enrol the host with a new token"}, 401)
             return await route.handler(services, request)
         except ApiError as error:
             return JSONResponse({"error": error.text}, _status(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from pileus.core import entities
+from pileus.core import certificates, entities
 from pileus.core.database import Database
 from pileus.wire.operations import Answer, Failure, Operation
 
@@ -41,6 +41,7 @@ class NumberedChannel(Protocol):
 class _Place:
     until: float
     address: Address | None  # None: simulated
+    revoked: bool = False  # its certificate
 
 
 class HostChannel:
@@ -63,6 +64,8 @@ class HostChannel:
             if self._simulator is None:
                 return _no_road(operation, "simulated hosts do not run in this server; start it with --simulator")
             return await self._simulator.deliver(host, operation)
+        if place.revoked:
+            return _no_road(operation, "the host's certificate was revoked; enrol it with a new token")
         if self._agents is None:
             return _no_road(operation, "this server has no channel to agents; it was started with --simulator")
         return await self._agents.deliver(place.address, operation)
@@ -97,6 +100,8 @@ class HostChannel:
         statement = sa.select(columns.uuid, columns.hypervisor, columns.address, columns.port)
         with self._database.read() as db:
             row = db.execute(statement.where(columns.id == host, columns.removed.is_(None))).one_or_none()
+            real = row is not None and row.hypervisor != SIMULATOR
+            revoked = row is not None and real and certificates.newest_revoked(db, f"host:{row.uuid}")
         if row is None:
             return None
         if row.hypervisor == SIMULATOR:
@@ -104,7 +109,7 @@ class HostChannel:
         from pileus.core.channel import Address
 
         name = f"[{row.address}]" if ":" in row.address else row.address
-        return _Place(time.monotonic() + REMEMBERED, Address(row.uuid, f"https://{name}:{row.port}"))
+        return _Place(time.monotonic() + REMEMBERED, Address(row.uuid, f"https://{name}:{row.port}"), revoked)
 
 
 def _no_road(operation: Operation, message: str) -> Answer:

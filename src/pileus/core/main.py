@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import signal
+import ssl
 import sys
 import time
 from functools import partial
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 import structlog
 import uvloop
 
-from pileus.core import agent_edge, assembly, http, logs, plugins
+from pileus.core import agent_edge, assembly, http, logs, plugins, renewal
 from pileus.core.database import Database, insert, now
 from pileus.core.hostchannel import HostChannel, NumberedChannel
 from pileus.core.listeners import AddressTakenError, Listener
@@ -68,6 +69,7 @@ class _Server:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._listeners: list[Listener] = []
+        self._contexts: list[ssl.SSLContext] = []  # with this server's own certificate
 
     async def run(self) -> None:
         """Start, serve, stop."""
@@ -104,6 +106,9 @@ class _Server:
                 seconds=round(time.perf_counter() - began, 2),
             )
             ended = asyncio.create_task(stop.wait())
+            if self._contexts:
+                keeper = asyncio.create_task(renewal.keep(services, authority_folder(options), self._contexts))
+                stack.callback(keeper.cancel)
             await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
             log.info("server is stopping")
             ended.cancel()
@@ -123,6 +128,7 @@ class _Server:
             tls = server_context(
                 folder / "server.crt", folder / "server.key", folder / "ca.crt", certificate_required=False
             )
+            self._contexts.append(tls)
             app = agent_edge.application(services)
             self._listeners.append(Listener(app, options.listen, options.agents_port, tls=tls))
 
@@ -137,8 +143,10 @@ class _Server:
         services.plugins["authority"] = authority
         certificate = folder / "server.crt"
         if not certificate.exists() or renewal_due(certificate.read_text()):
-            authority.issue_server(services.server, [], folder)
-        return HttpsChannel(client_context(certificate, folder / "server.key", folder / "ca.crt"))
+            await asyncio.to_thread(renewal.renew, services, authority, folder)
+        tls = client_context(certificate, folder / "server.key", folder / "ca.crt")
+        self._contexts.append(tls)
+        return HttpsChannel(tls)
 
     def _simulator(self, services: Services, stack: contextlib.AsyncExitStack) -> NumberedChannel | None:
         if not self._options.simulator:

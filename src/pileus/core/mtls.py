@@ -18,6 +18,7 @@ class Peer(msgspec.Struct, frozen=True):
 
     role: Literal["server", "host"]
     id: str
+    serial: str = ""  # of the certificate: hexadecimal, lower case
 
 
 def server_context(
@@ -66,10 +67,12 @@ class MutualProtocol(HttpToolsProtocol):
 
 
 def _parse(certificate: dict[str, Any] | None) -> Peer | None:
-    subject: tuple[tuple[tuple[str, str], ...], ...] = (certificate or {}).get("subject", ())
+    known = certificate or {}
+    subject: tuple[tuple[tuple[str, str], ...], ...] = known.get("subject", ())
+    serial = str(known.get("serialNumber", "")).lower().lstrip("0")
     for group in subject:
         for key, value in group:
             role, _, name = value.partition(":")
             if key == "commonName" and name and (role == "server" or role == "host"):  # noqa: PLR1714
-                return Peer(role, name)
+                return Peer(role, name, serial)
     return None

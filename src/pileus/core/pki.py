@@ -11,20 +11,27 @@ import dataclasses
 import datetime
 import ipaddress
 import os
+import re
 import uuid
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pileus.wire.enrolment import SERVER_NAME
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 365
+_LEAST_RSA_BITS = 2048
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*")
 _BACKDATE = datetime.timedelta(minutes=10)  # clocks of hosts are not exactly alike
+
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 class RequestError(ValueError):
@@ -63,34 +70,45 @@ class Authority:
         """SHA-256 of the certificate's DER, in hexadecimal: the second part of an enrolment token."""
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
-    def issue_server(self, server: str, addresses: list[str], folder: Path, days: int = CERTIFICATE_DAYS) -> None:
-        """Write server.key and server.crt for the management server `server` into `folder`."""
+    def issue_server(self, server: str, addresses: list[str], folder: Path, days: int = CERTIFICATE_DAYS) -> str:
+        """Write server.key and server.crt for the management server `server` into `folder`; returns the latter."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [SERVER_NAME, *addresses]
         certificate = self._issue(f"server:{server}", key.public_key(), names, days)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(folder / "server.key", key_pem(key))
         write_public(folder / "server.crt", certificate)
+        return certificate.decode()
 
     def sign_host(self, csr_pem: str, host: str, address: str, days: int = CERTIFICATE_DAYS) -> str:
         """Sign a host's request and return the certificate (PEM); the subject is ours, not the request's."""
         host = str(uuid.UUID(host))
-        try:
-            csr = x509.load_pem_x509_csr(csr_pem.encode())
-        except ValueError as error:
-            raise RequestError("the certificate request is not a PEM-encoded PKCS#10 request") from error
-        key = csr.public_key()
+        key = _key_of(_read_request(csr_pem))
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise RequestError("the certificate request must have an elliptic curve key")
-        try:
-            valid = csr.is_signature_valid
-        except InvalidSignature:
-            valid = False
-        if not valid:
-            raise RequestError("the certificate request is not signed by its own key")
         return self._issue(f"host:{host}", key, [host, *([address] if address else [])], days).decode()
 
-    def _issue(self, name: str, key: ec.EllipticCurvePublicKey, names: list[str], days: int) -> bytes:
+    def sign(self, csr_pem: str, names: list[str], days: int) -> str:
+        """Sign anybody's request, for its names and these; names that mean a part of the cloud are refused."""
+        csr = _read_request(csr_pem)
+        key = _key_of(csr)
+        common = [str(each.value) for each in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return self._sign_named(key, [*common[:1], *names, *_asked_names(csr)], days)
+
+    def issue(self, names: list[str], days: int) -> tuple[str, str]:
+        """Make a key and a certificate for it; returns (certificate, key), both PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._sign_named(key.public_key(), names, days), key_pem(key).decode()
+
+    def _sign_named(self, key: PublicKey, names: list[str], days: int) -> str:
+        names = list(dict.fromkeys(names))
+        if not names:
+            raise RequestError("the certificate request names nobody")
+        for name in names:
+            _refuse_reserved(name)
+        return self._issue(names[0][:64], key, names, days).decode()
+
+    def _issue(self, name: str, key: PublicKey, names: list[str], days: int) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
@@ -110,6 +128,64 @@ class Authority:
             .sign(self.key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _read_request(csr_pem: str) -> x509.CertificateSigningRequest:
+    try:
+        csr = x509.load_pem_x509_csr(csr_pem.encode())
+    except ValueError as error:
+        raise RequestError("the certificate request is not a PEM-encoded PKCS#10 request") from error
+    try:
+        valid = csr.is_signature_valid
+    except (InvalidSignature, UnsupportedAlgorithm):
+        valid = False
+    if not valid:
+        raise RequestError("the certificate request is not signed by its own key")
+    return csr
+
+
+def _key_of(csr: x509.CertificateSigningRequest) -> PublicKey:
+    key = csr.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _LEAST_RSA_BITS:
+        return key
+    raise RequestError(f"the certificate request must have an elliptic curve or an RSA key of {_LEAST_RSA_BITS} bits")
+
+
+def _asked_names(csr: x509.CertificateSigningRequest) -> list[str]:
+    try:
+        asked = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    except ValueError as error:
+        raise RequestError("the certificate request has alternative names that cannot be read") from error
+    return [*asked.get_values_for_type(x509.DNSName), *map(str, asked.get_values_for_type(x509.IPAddress))]
+
+
+def _refuse_reserved(name: str) -> None:
+    """Refuse what would let the holder speak as a management server or as a host, and what is no name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    else:
+        return
+    if name.lower() == SERVER_NAME or _UUID.fullmatch(name.lower()):
+        raise RequestError(f"the name {name} belongs to the cloud's own servers and hosts")
+    if len(name) > 253 or not _NAME.fullmatch(name):
+        raise RequestError(f"{name[:64]!r} is neither an address nor a DNS name")
+
+
+def serial_of(pem: str) -> str:
+    """Return the serial number in a PEM certificate: hexadecimal, lower case."""
+    return format(x509.load_pem_x509_certificate(pem.encode()).serial_number, "x")
+
+
+def same_key(pem: str, key_file: Path) -> bool:
+    """Tell whether a PEM certificate is for the private key in a file."""
+    key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    return key.public_key() == x509.load_pem_x509_certificate(pem.encode()).public_key()
 
 
 def new_request(key_file: Path) -> str:

@@ -83,7 +83,7 @@ certificate = sa.Table(
     metadata,
     identity(),
     sa.Column("serial", sa.String(64), nullable=False, unique=True),  # hexadecimal, lower case
-    sa.Column("name", sa.String(255), nullable=False),  # common name of the subject
+    sa.Column("name", sa.String(255), nullable=False, index=True),  # common name of the subject
     sa.Column("issued", sa.Float),  # null: revoked by its serial alone, nobody knows when it was signed
     sa.Column("expires", sa.Float),
     sa.Column("revoked", sa.Float),

@@ -9,16 +9,15 @@ from typing import TypeVar
 import msgspec
 import sqlalchemy as sa
 import structlog
-from cryptography import x509
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from pileus.core import agent_edge, database, pki
+from pileus.core import agent_edge, certificates, database, pki
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import is_uuid
 from pileus.core.services import Services
-from pileus.infrastructure import agent_servers, reports
+from pileus.infrastructure import agent_servers, certification, reports
 from pileus.infrastructure.tables import agent, enrolment_token, host
 from pileus.wire.enrolment import EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest, ReportAnswer
 from pileus.wire.hosts import Report
@@ -48,14 +47,6 @@ def _json(value: msgspec.Struct) -> Response:
     return Response(_encode(value), media_type="application/json")
 
 
-def authority_of(services: Services) -> pki.Authority:
-    """Return the cloud's own certificate authority."""
-    found = services.plugins.get("authority")
-    if not isinstance(found, pki.Authority):
-        raise TypeError("this server has no certificate authority: its listener for agents was not started")
-    return found
-
-
 def peer_host(request: Request) -> str:
     """Return the uuid of the host whose certificate the request came with."""
     peer = agent_edge.peer(request)
@@ -66,7 +57,7 @@ def peer_host(request: Request) -> str:
 
 async def show_authority(services: Services, _request: Request) -> Response:
     """Answer the authority's certificate; whoever asks compares it with the fingerprint in the token."""
-    return PlainTextResponse(authority_of(services).pem, media_type="application/x-pem-file")
+    return PlainTextResponse(certification.authority_of(services).pem, media_type="application/x-pem-file")
 
 
 async def enrol(services: Services, request: Request) -> Response:
@@ -76,14 +67,15 @@ async def enrol(services: Services, request: Request) -> Response:
 
 
 def _enrol(services: Services, message: EnrolRequest) -> EnrolAnswer:
-    authority = authority_of(services)
+    authority = certification.authority_of(services)
     uuid = message.facts.uuid.lower()
     if not is_uuid(uuid) or not message.address or not 0 < message.port < 65536:
         raise InvalidParameter("enrolment needs the host's uuid, address and port")
     with services.database.write() as db:
         _use_token(db, message.secret)
         try:
-            certificate = authority.sign_host(message.csr, uuid, message.address)
+            days = services.settings.get(certificates.VALIDITY_DAYS)
+            certificate = authority.sign_host(message.csr, uuid, message.address, days)
         except pki.RequestError as error:
             raise InvalidParameter(str(error)) from error
         _store(db, message, uuid, certificate)
@@ -107,7 +99,7 @@ def _use_token(db: Connection, secret: str) -> None:
 
 def _store(db: Connection, message: EnrolRequest, uuid: str, certificate: str) -> None:
     """Insert the agent, or update it when the host enrols again; a host of the cloud learns its new address."""
-    serial = format(x509.load_pem_x509_certificate(certificate.encode()).serial_number, "x")
+    serial = certificates.record(db, certificate)
     values = {
         "address": message.address,
         "port": message.port,
@@ -134,13 +126,9 @@ def _renew(services: Services, uuid: str, message: RenewRequest) -> RenewAnswer:
         row = db.execute(sa.select(agent).where(agent.c.uuid == uuid)).one_or_none()
         if row is None:
             raise PermissionDenied("this host is not enrolled any more; enrol it with a new token")
-        try:
-            certificate = authority_of(services).sign_host(message.csr, uuid, row.address)
-        except pki.RequestError as error:
-            raise InvalidParameter(str(error)) from error
-        serial = format(x509.load_pem_x509_certificate(certificate.encode()).serial_number, "x")
-        database.change(db, agent, row.id, serial=serial)
-    return RenewAnswer(certificate=certificate)
+        if not certification.automatic(db, services.settings, uuid):
+            return RenewAnswer(certificate="")
+        return RenewAnswer(certificate=certification.renew(db, services, row, message.csr))
 
 
 async def report(services: Services, request: Request) -> Response:

@@ -27,6 +27,7 @@ _MODULES = (
     "commands.certificates",
     "commands.regions",
     "reconnecting",
+    "certification",
     "workflows",
 )
 

@@ -33,16 +33,21 @@ def silence(settings: Settings) -> float:
 def reconnect(job: Job, host_id: int) -> None:
     """Ask the host for its facts and take it back."""
     answer = job.call("facts", host_id, "host.facts", f"host:{host_id}", {}, timeout=60)
-    job.finish("up", lambda db: {"host": _take_back(db, host_id, answer, admin=job.admin)})
+    job.finish("up", lambda db: {"host": _taken_back(db, host_id, answer, admin=job.admin)})
 
 
-def _take_back(db: Connection, id_: int, answer: dict[str, Any], *, admin: bool) -> dict[str, Any]:
+def _taken_back(db: Connection, id_: int, answer: dict[str, Any], *, admin: bool) -> dict[str, Any]:
+    take_back(db, id_, answer)
+    return host_views.hosts(db, [database.one(db, host, id_)], admin=admin)[0]
+
+
+def take_back(db: Connection, id_: int, answer: dict[str, Any]) -> None:
+    """Take a host back that has answered with its facts."""
     row = database.one(db, host, id_)
     changes: dict[str, Any] = {"state": "Up", "disconnected": None, "last_report": database.now()}
     if row.hypervisor != model.SIMULATOR:
         changes |= hosts.columns_of(msgspec.convert(answer, HostFacts))
     database.change(db, host, id_, **changes)
-    return host_views.hosts(db, [database.one(db, host, id_)], admin=admin)[0]
 
 
 @periodic("host.silence", every=CHECK_SECONDS)

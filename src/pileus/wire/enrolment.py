@@ -43,6 +43,18 @@ class RenewRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class RenewAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The next certificate of a host."""
 
+    certificate: str  # "" = not now: management does not renew certificates by itself
+
+
+class SigningRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operation `host.certificate.request` answers: a request for a certificate of the host's next key."""
+
+    csr: str
+
+
+class SignedCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operation `host.certificate.install` puts in place."""
+
     certificate: str
 
 

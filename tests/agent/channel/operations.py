@@ -1,6 +1,6 @@
-"""An agent's server, journal and runner in a process of their own, with operations that only tests have.
+"""An agent's server, journal, runner and certificate in a process of their own, with operations that only tests have.
 
-python -m tests.agent.channel.operations KEYS DATA PORT
+python -m tests.agent.channel.operations KEYS DATA PORT [HOST]
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.agent import server
+from pileus.agent import probe, server
+from pileus.agent.certificate import HostCertificate
 from pileus.agent.context import AgentContext
 from pileus.agent.journal import Journal
+from pileus.agent.operations import host
 from pileus.agent.registry import OperationError, Progress, operation
 from pileus.agent.runner import Runner
+from pileus.agent.settings import Settings
+
+assert host  # importing it has registered its operations
 
 
 class Work(msgspec.Struct, kw_only=True):
@@ -60,9 +65,16 @@ def crash(context: AgentContext, arguments: Work, progress: Progress) -> None:
 
 def main() -> None:
     keys, data, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    runner = Runner(AgentContext(data=data, prefix="tch"), Journal(data / "journal.db"))
+    certificate = HostCertificate(keys)
+    certificate.recover()
+    context = AgentContext(data=data, prefix="tch", host=(sys.argv[4:] or [""])[0], certificate=certificate)
+    runner = Runner(context, Journal(data / "journal.db"))
     runner.recover()
-    server.serve(runner, "127.0.0.1", port, keys).run()
+    service = server.serve(runner, "127.0.0.1", port, keys)
+    tls = service.config.ssl
+    certificate.on_change(lambda: tls and tls.load_cert_chain(keys / "agent.crt", keys / "agent.key"))
+    context.facts = lambda: probe.gather(Settings(host=context.host, name="real"), "tcg")
+    service.run()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_certificate")),
         sa.UniqueConstraint("serial", name=op.f("uq_certificate_serial")),
     )
+    op.create_index(op.f("ix_certificate_name"), "certificate", ["name"])
     op.create_table(
         "download_certificate",
         sa.Column("id", number, autoincrement=True, nullable=False),
