@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Table, event
 from sqlalchemy.sql import visitors
 
 from pileus.core.database import metadata, type_id
+from pileus.core.statements import select
 
 SLOTS = 64
 
@@ -154,7 +155,7 @@ def live(db: Connection, table: Table, conditions: Sequence[ColumnElement[bool]]
         if mapped is None:
             return None
         statement = statement.where(mapped)
-    return int(db.execute(statement).scalar_one())
+    return int(select(db, statement).scalar_one())
 
 
 def seek(db: Connection, table: Table, offset: int) -> tuple[int, int] | None:
@@ -166,7 +167,7 @@ def seek(db: Connection, table: Table, offset: int) -> tuple[int, int] | None:
         return None
     total = sa.func.sum(row_block.c.n)
     blocks = sa.select(row_block.c.block, total).where(row_block.c.table_name == table.name)
-    for block, rows in db.execute(blocks.group_by(row_block.c.block).order_by(row_block.c.block)):
+    for block, rows in select(db, blocks.group_by(row_block.c.block).order_by(row_block.c.block)):
         if offset < rows:
             return block << BLOCK_BITS, offset
         offset -= int(rows)

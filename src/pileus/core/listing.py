@@ -19,7 +19,7 @@ from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries, Ref, RefOrAll
-from pileus.core.statements import Listing
+from pileus.core.statements import Listing, select
 
 MAX_PAGE = 500
 
@@ -209,7 +209,7 @@ def _projects() -> Table:
 def _without_projects(db: Connection, table: Table) -> list[ColumnElement[bool]]:
     """Return the condition that leaves out what belongs to projects: none where there are no projects."""
     projects = _projects()
-    if db.execute(sa.select(projects.c.id).limit(1)).first() is None:
+    if select(db, sa.select(projects.c.id).limit(1)).first() is None:
         return []
     owners = sa.select(projects.c.account_id)
     if not table.c.account_id.nullable:
@@ -270,10 +270,11 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
             ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size)
             place = query.seek(db, offset)
             ids = ids.offset(offset) if place is None else ids.where(query.table.c.id >= place[0]).offset(place[1])
-            found = db.execute(ids).scalars().all()
-            rows = db.execute(sa.select(query.table).where(query.table.c.id.in_(found)).order_by(*query.order)).all()
+            found = select(db, ids).scalars().all()
+            among = {row.id: row for row in _related(query.table)(db, {"ids": found})}
+            rows = [among[id_] for id_ in found if id_ in among]
         else:
-            rows = db.execute(statement.limit(size)).all()
+            rows = select(db, statement.limit(size)).all()
         if rows and len(rows) < size:
             return rows, offset + len(rows)
         if not rows and offset == 0:
@@ -281,9 +282,9 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
         count = query.counted(db)
         if count is None:
             counting = sa.select(sa.func.count()).select_from(query.table).where(*query.conditions)
-            count = int(db.execute(counting).scalar_one())
+            count = int(select(db, counting).scalar_one())
         return rows, count
-    rows = db.execute(statement).all()
+    rows = select(db, statement).all()
     return rows, len(rows)
 
 
@@ -314,9 +315,12 @@ def grouped(db: Connection, table: Table, column: ColumnElement[Any], ids: Itera
     result: dict[int, list[Row[Any]]] = {}
     wanted = sorted(set(ids))
     if wanted:
-        statement = sa.select(table).where(column.in_(wanted)).order_by(table.c.id)
-        if "removed" in table.c:
-            statement = statement.where(table.c.removed.is_(None))
-        for row in db.execute(statement):
+        for row in _grouped(table, column)(db, {"ids": wanted}):
             result.setdefault(getattr(row, str(column.key)), []).append(row)
     return result
+
+
+@cache
+def _grouped(table: Table, column: ColumnElement[Any]) -> Listing:
+    live = table.c.removed.is_(None) if "removed" in table.c else sa.true()
+    return Listing(lambda among: sa.select(table).where(among(column, "ids"), live).order_by(table.c.id))

@@ -139,15 +139,11 @@ class Fixed:
         for name, default, processor in compiled.binds:
             value = parameters.get(name, default)
             values.append(value if processor is None else processor(value))
-        if sqlite:
-            cursor = on_sqlite(db, compiled.text, tuple(values))
-            if not compiled.columns:
-                return Rows([], None, cursor.rowcount)
-            return Rows(taken(compiled.text, cursor), compiled.shape(db, None), cursor.rowcount)
-        result = postgres.run(db, compiled.text, values)
-        if result.rows is None:
-            return Rows([], None, result.rowcount)
-        return Rows(result.rows, compiled.shape(db, result), result.rowcount)
+        return compiled.run(db, values)
+
+
+class _Varies(TypeError):
+    """A statement whose text is another one for other values."""
 
 
 class _Compiled:
@@ -157,14 +153,31 @@ class _Compiled:
         dialect = db.dialect if db.dialect.name == "sqlite" else NUMBERED
         compiled: Any = statement.compile(dialect=dialect)
         if compiled.post_compile_params or compiled.literal_execute_params:
-            raise TypeError(f"the text of this statement depends on its parameters: {compiled}")
+            raise _Varies(f"the text of this statement depends on its parameters: {compiled}")
         processors: Mapping[str, Any] = compiled._bind_processors if dialect is not NUMBERED else _json_binds(compiled)
         self.binds = [(name, compiled.params[name], processors.get(name)) for name in compiled.positiontup or ()]
+        self._bound = compiled.binds
         self.text = str(compiled)
         self.columns: Any = compiled._result_columns
         self._shape: Shape | None = None
 
-    def shape(self, db: Connection, result: postgres.Result | None) -> Shape:
+    def parameters(self) -> list[tuple[Any, Processor | None]]:
+        """Return its parameters in their order, each with what makes the driver's value of one."""
+        return [(self._bound[name], processor) for name, _, processor in self.binds]
+
+    def run(self, db: Connection, values: list[Any]) -> Rows:
+        """Run it in the transaction with the values of its parameters, in their order."""
+        if db.dialect.name == "sqlite":
+            cursor = on_sqlite(db, self.text, tuple(values))
+            if not self.columns:
+                return Rows([], None, cursor.rowcount)
+            return Rows(taken(self.text, cursor), self._shaped(db, None), cursor.rowcount)
+        result = postgres.run(db, self.text, values)
+        if result.rows is None:
+            return Rows([], None, result.rowcount)
+        return Rows(result.rows, self._shaped(db, result), result.rowcount)
+
+    def _shaped(self, db: Connection, result: postgres.Result | None) -> Shape:
         """Return the shape of the result, made when the first one is there: it tells the types on PostgreSQL."""
         if self._shape is None:
             types = [None] * len(self.columns) if result is None else result.types
@@ -198,6 +211,52 @@ def _json(value: Any) -> str:
 
 def _json_or_null(value: Any) -> str | None:
     return None if value is None else _json(value)
+
+
+class _Plan:
+    """A compiled select, and where each of its parameters' values stands in the key of a select of the same form."""
+
+    def __init__(self, statement: Any, bound: Sequence[Any], db: Connection) -> None:
+        self._compiled = _Compiled(statement, db)
+        places = {id(bind): place for place, bind in enumerate(bound)}
+        parameters = self._compiled.parameters()
+        if any(id(bind) not in places for bind, _ in parameters):
+            raise _Varies(f"a parameter of this statement is made while it is compiled: {self._compiled.text}")
+        self._values = [(places[id(bind)], processor) for bind, processor in parameters]
+
+    def run(self, db: Connection, bound: Sequence[Any]) -> Rows:
+        """Run it with the values of another select of the same form."""
+        values: list[Any] = []
+        for place, processor in self._values:
+            value = bound[place].effective_value
+            values.append(value if processor is None else processor(value))
+        return self._compiled.run(db, values)
+
+
+_MOST_PLANS = 2_000
+_plans: dict[tuple[bool, Any], _Plan | None] = {}
+
+
+def select(db: Connection, statement: Any) -> Any:
+    """Run a select that was put together for one call: ``Rows``; selects of the same form are compiled once.
+
+    One whose text depends on its values (``in_`` with a list of them) is run by SQLAlchemy: a CursorResult.
+    """
+    key = statement._generate_cache_key()
+    if key is None:
+        return db.execute(statement)
+    form = (db.dialect.name == "sqlite", key.key)
+    try:
+        plan = _plans[form]
+    except KeyError:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        try:
+            plan = _Plan(statement, key.bindparams, db)
+        except _Varies:
+            plan = None
+        _plans[form] = plan
+    return db.execute(statement) if plan is None else plan.run(db, key.bindparams)
 
 
 Among = Callable[[sa.ColumnElement[Any], str], sa.ColumnElement[bool]]

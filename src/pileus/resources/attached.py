@@ -12,13 +12,13 @@ from sqlalchemy.engine import Row
 from pileus.core import attachments
 from pileus.core.parameters import Entries
 from pileus.core.rendering import date
+from pileus.core.statements import Listing
 from pileus.identity.projects.tables import project
 from pileus.identity.store import display_path
 from pileus.identity.tables import account, domain
 from pileus.resources import kinds
 from pileus.resources.tables import annotation, resource_detail, resource_icon, resource_tag
 
-_OF: sa.BindParameter[Any] = sa.bindparam("uuids", expanding=True)
 _WITH_OWNERS: Any = (
     sa.select(
         resource_tag,
@@ -36,23 +36,34 @@ _WITH_OWNERS: Any = (
     )
     .order_by(resource_tag.c.id)
 )
-_TAGS: Any = _WITH_OWNERS.where(resource_tag.c.resource_uuid.in_(_OF))
-_TAG_ROWS: Any = _WITH_OWNERS.where(resource_tag.c.id.in_(sa.bindparam("ids", expanding=True)))
-_ANNOTATED: Any = sa.select(annotation.c.entity_uuid).where(
-    annotation.c.entity_uuid.in_(_OF),
-    annotation.c.removed.is_(None),
-    annotation.c.admins_only.in_(sa.bindparam("shown", expanding=True)),
-)
-_NOTES: Any = (
-    sa.select(annotation.c.entity_uuid, annotation.c.text, annotation.c.created)
-    .where(
-        annotation.c.entity_uuid.in_(_OF),
+_TAGS = Listing(lambda among: _WITH_OWNERS.where(among(resource_tag.c.resource_uuid, "uuids")))
+_TAG_ROWS = Listing(lambda among: _WITH_OWNERS.where(among(resource_tag.c.id, "ids")))
+_ANNOTATED = Listing(
+    lambda among: sa.select(annotation.c.entity_uuid).where(
+        among(annotation.c.entity_uuid, "uuids"),
         annotation.c.removed.is_(None),
-        annotation.c.admins_only.in_(sa.bindparam("shown", expanding=True)),
+        among(annotation.c.admins_only, "shown"),
     )
-    .order_by(annotation.c.created, annotation.c.id)
 )
-_ICONS: Any = sa.select(resource_icon).where(resource_icon.c.resource_uuid.in_(_OF))
+_ICONS = Listing(lambda among: sa.select(resource_icon).where(among(resource_icon.c.resource_uuid, "uuids")))
+_DETAILS = Listing(
+    lambda among: (
+        sa.select(resource_detail)
+        .where(among(resource_detail.c.resource_uuid, "uuids"), sa.not_(among(resource_detail.c.resource_type, "own")))
+        .order_by(resource_detail.c.id)
+    )
+)
+_NOTES = Listing(
+    lambda among: (
+        sa.select(annotation.c.entity_uuid, annotation.c.text, annotation.c.created)
+        .where(
+            among(annotation.c.entity_uuid, "uuids"),
+            annotation.c.removed.is_(None),
+            among(annotation.c.admins_only, "shown"),
+        )
+        .order_by(annotation.c.created, annotation.c.id)
+    )
+)
 
 
 def register() -> None:
@@ -76,14 +87,14 @@ def tags(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, list[di
     """Return the tags of objects."""
     del admin
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in db.execute(_TAGS, {"uuids": uuids}):
+    for row in _TAGS(db, {"uuids": uuids}):
         found.setdefault(row.resource_uuid, []).append(tag_view(row))
     return found
 
 
 def tag_rows(db: Connection, ids: Sequence[int]) -> list[Row[Any]]:
     """Return tags with their owners' names, in the order of ``ids``."""
-    rows = {row.id: row for row in db.execute(_TAG_ROWS, {"ids": ids})}
+    rows = {row.id: row for row in _TAG_ROWS(db, {"ids": ids})}
     return [rows[id_] for id_ in ids if id_ in rows]
 
 
@@ -106,8 +117,7 @@ def tag_view(row: Row[Any]) -> dict[str, Any]:
 
 def annotated(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, bool]:
     """Tell which objects have annotations that the caller may see."""
-    shown = [True, False] if admin else [False]
-    return dict.fromkeys(db.execute(_ANNOTATED, {"uuids": uuids, "shown": shown}).scalars(), True)
+    return dict.fromkeys(_ANNOTATED(db, {"uuids": uuids, "shown": _shown(admin)}).scalars(), True)
 
 
 def newest_note(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, str]:
@@ -122,13 +132,18 @@ def last_annotated(db: Connection, uuids: Sequence[str], admin: bool) -> dict[st
 
 def _notes(db: Connection, uuids: Sequence[str], admin: bool) -> Sequence[Row[Any]]:
     """Return annotations, the newest of each object last."""
-    return db.execute(_NOTES, {"uuids": uuids, "shown": [True, False] if admin else [False]}).all()
+    return _NOTES(db, {"uuids": uuids, "shown": _shown(admin)}).all()
+
+
+def _shown(admin: bool) -> list[bool]:
+    """Return which annotations are shown: those for admins only, or not."""
+    return [True, False] if admin else [False]
 
 
 def icons(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, dict[str, Any]]:
     """Return the icons of objects."""
     del admin
-    return {row.resource_uuid: icon_view(row) for row in db.execute(_ICONS, {"uuids": uuids})}
+    return {row.resource_uuid: icon_view(row) for row in _ICONS(db, {"uuids": uuids})}
 
 
 def icon_view(row: Row[Any]) -> dict[str, Any]:
@@ -139,12 +154,9 @@ def icon_view(row: Row[Any]) -> dict[str, Any]:
 def details(db: Connection, uuids: Sequence[str], admin: bool) -> dict[str, dict[str, str]]:
     """Return the details of objects whose own rows have no place for them."""
     own = [kind.name for kind in kinds.tagged() if "details" in kind.table.c]
-    statement = sa.select(resource_detail).where(
-        resource_detail.c.resource_uuid.in_(uuids), resource_detail.c.resource_type.not_in(own)
-    )
-    if not admin:
-        statement = statement.where(resource_detail.c.display.is_(True))
     found: dict[str, dict[str, str]] = {}
-    for row in db.execute(statement.order_by(resource_detail.c.id)):
+    for row in _DETAILS(db, {"uuids": uuids, "own": own}):
+        if not admin and not row.display:
+            continue
         found.setdefault(row.resource_uuid, {})[row.key] = row.value
     return found
