@@ -119,15 +119,16 @@ def test_switched_off_leases_have_no_effect(cloud: Cloud, zone: dict[str, str]) 
     lease_ends.end(cloud.services)
     assert shown(cloud, made)["state"] == "Running"
     switch(cloud, False)
-    lease = {"leaseduration": 1, "leaseexpiryaction": "STOP"}
-    for command, needed in (
+    lease: dict[str, Any] = {"leaseduration": 1, "leaseexpiryaction": "STOP"}
+    orders: tuple[tuple[str, dict[str, Any]], ...] = (
         ("createServiceOffering", {"name": "x", "displaytext": "x", **SIZE}),
         (
             "deployVirtualMachine",
             {"zoneid": zone["zone"], "templateid": zone["template"], "serviceofferingid": by["id"]},
         ),
         ("updateVirtualMachine", {"id": made["id"]}),
-    ):
+    )
+    for command, needed in orders:
         error = refused(cloud, command, **needed, **lease)
         assert (error.code, "instance.lease.enabled" in error.text) == (431, True)
     assert "leaseduration" not in deploy(cloud, zone, serviceofferingid=by["id"])

@@ -68,6 +68,17 @@ def claim_start(db: Connection, row: Row[Any], offering: Row[Any]) -> None:
         checking.claim(db, row.account_id, wanted, _of_tags(db, wanted, offering.host_tags))
 
 
+def claim_change(db: Connection, row: Row[Any], former: Row[Any], size: model.Size, offering: Row[Any]) -> None:
+    """Check that a stopped machine may have another size and service offering; only what it has more of counts."""
+    if amounts.running_only(db):
+        return
+    had = _bodies(model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib))
+    gets = _bodies(size)
+    had_by_tag = _of_tags(db, had, former.host_tags)
+    by_tag = {key: amount - had_by_tag.get(key, 0) for key, amount in _of_tags(db, gets, offering.host_tags).items()}
+    checking.claim(db, row.account_id, {kind: amount - had[kind] for kind, amount in gets.items()}, by_tag)
+
+
 def claim_again(db: Connection, row: Row[Any]) -> None:
     """Check that an account may have a destroyed machine back, with the volumes that come with it; it is stopped."""
     size = model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib)

@@ -32,6 +32,7 @@ ON_HOST = (STARTING, RUNNING, STOPPING)
 GIB = 1 << 30
 MOST_USER_DATA = 1 << 20  # characters of base64
 MOST_DATA_DISKS = 8
+LEAST_MEMORY = 32  # MiB
 
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
@@ -122,12 +123,15 @@ def _whole(key: str, value: str) -> int:
 
 def _within(offering: Any, chosen: Mapping[str, int]) -> None:
     limits: Mapping[str, Any] = offering.limits or {}
-    for column, low, high in (("cpus", "mincpunumber", "maxcpunumber"), ("memory_mib", "minmemory", "maxmemory")):
+    for column, lowest, low, high in (
+        ("cpus", 1, "mincpunumber", "maxcpunumber"),
+        ("memory_mib", LEAST_MEMORY, "minmemory", "maxmemory"),
+    ):
         if column not in chosen:
             continue
-        least, most = limits.get(low), limits.get(high)
-        if (least is not None and chosen[column] < int(least)) or (most is not None and chosen[column] > int(most)):
+        least, most = int(limits.get(low) or lowest), limits.get(high)
+        if chosen[column] < least or (most is not None and chosen[column] > int(most)):
+            span = f"between {least} and {most}" if most is not None else f"at least {least}"
             raise InvalidParameter(
-                f"parameter details: {_LABELS[column]} must be between {least or 1} and {most or 'any number'} with "
-                f"the service offering {offering.name}"
+                f"parameter details: {_LABELS[column]} must be {span} with the service offering {offering.name}"
             )

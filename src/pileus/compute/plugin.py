@@ -17,6 +17,8 @@ _MODULES = (
     "commands.maintenance",
     "commands.purging",
     "commands.planners",
+    "commands.scaling",
+    "scaling",
     "lease_ends",
     "workflows",
     "stopping",

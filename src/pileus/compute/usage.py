@@ -15,6 +15,7 @@ from pileus.core.usage import Change
 from pileus.storage.tables import volume
 
 CREATED, STARTED, STOPPED, DESTROYED = "VM.CREATE", "VM.START", "VM.STOP", "VM.DESTROY"
+UPGRADED = "VM.UPGRADE"
 VOLUME_CREATED, VOLUME_DELETED = "VOLUME.CREATE", "VOLUME.DELETE"
 
 

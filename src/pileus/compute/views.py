@@ -132,7 +132,7 @@ def _basics(row: Row[Any], in_zone: Row[Any], by: Row[Any] | None, system: Row[A
         "group": row.group_name,
         "keypairs": row.key_pairs,
         "details": row.details or None,
-        "isdynamicallyscalable": row.dynamic_scaling,
+        "isdynamicallyscalable": False,  # no machine changes its size while it runs
         **leases.fields(row),
         "ostypeid": system.uuid if system is not None else None,
         "guestosid": system.uuid if system is not None else None,

@@ -22,7 +22,7 @@ from pileus.compute import (
     workflows,
 )
 from pileus.compute.commands.deploy import place
-from pileus.compute.tables import machine
+from pileus.compute.tables import machine, service_offering
 from pileus.core import database
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
@@ -241,6 +241,9 @@ class UpdateVirtualMachine(Command):
         if row.state in (model.DESTROYED, model.EXPUNGING):
             raise InvalidParameter(f"virtual machine {row.name} is {row.state} and cannot be changed")
         networks = networks_of(call, row)
+        offering = database.one(call.db, service_offering, row.service_offering_id)
+        if self.isdynamicallyscalable and not offering.dynamic_scaling:
+            raise InvalidParameter("parameter isdynamicallyscalable: the machine's service offering does not allow it")
         changes = self._changes(row)
         changes |= leases.changed(call.services, row, self.leaseduration, self.leaseexpiryaction)
         if self.userdata or self.userdataid is not None:

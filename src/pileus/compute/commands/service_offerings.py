@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from pileus.compute import leases
+from pileus.compute.model import LEAST_MEMORY
 from pileus.compute.tables import service_offering
 from pileus.compute.views_offerings import GIB, service_offerings
 from pileus.core import database
@@ -24,7 +25,6 @@ from pileus.storage import qos
 from pileus.storage.offerings import ACTIVE, ListOfferings, UpdateOffering
 from pileus.storage.tables import disk_offering
 
-LEAST_MEMORY = 32  # MiB
 _SYSTEM_TYPES = ("domainrouter",)
 _LIMITS = ("mincpunumber", "maxcpunumber", "minmemory", "maxmemory")
 _OF_DISKS = ("storagetype", "provisioningtype", "cachemode", "rootdisksize", "tags")
