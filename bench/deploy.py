@@ -1,6 +1,6 @@
 """How fast machines are deployed: a real server process, simulated hosts, 100 clients, the full durable path.
 
-    .venv/bin/python bench/deploy.py [--machines 1000] [--clients 100] [--networks 10] [--postgres] [--profile FILE]
+    .venv/bin/python bench/deploy.py [--machines 1000] [--clients 100] [--networks N] [--postgres] [--profile FILE]
 
 Without --machines and --postgres: 1,000 on SQLite, 1,000 on PostgreSQL with two servers, 10,000 on SQLite.
 Prints ``name value unit bar`` lines.  Bars: 1,000 machines in 30 s, 10,000 in 360 s, on two cores.
@@ -282,6 +282,7 @@ def run(arguments: argparse.Namespace, machines: int, *, postgres: bool) -> None
     """Measure one number of machines on one kind of database."""
     arguments = argparse.Namespace(**vars(arguments) | {"machines": machines, "postgres": postgres})
     arguments.hosts = arguments.hosts or max(10, machines // 500)
+    arguments.networks = arguments.networks or max(10, machines // 100)
     if not postgres:
         measure(arguments, "")
         return
@@ -296,7 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--machines", type=int, default=0)
     parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--networks", type=int, default=10)
+    parser.add_argument("--networks", type=int, default=0, help="default: one for a hundred machines, at least ten")
     parser.add_argument("--hosts", type=int, default=0, help="default: as many as the machines need, at least ten")
     parser.add_argument("--postgres", action="store_true", help="a private PostgreSQL, and two servers")
     parser.add_argument("--profile", default="", help="write a profile of the server here (pstats)")

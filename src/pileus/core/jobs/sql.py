@@ -131,18 +131,17 @@ progress = Prepared(
 )
 renew = Prepared("UPDATE job SET lease_until = :lease WHERE owner = :owner AND state = 'running'")
 
-promote = Prepared(
-    "UPDATE job SET state = 'ready' WHERE id = (SELECT id FROM job WHERE key = :key AND state = 'queued'"
-    " ORDER BY id LIMIT 1) AND state = 'queued'"
-)
+# SQLite uses a partial index only where its condition stands in the statement word for word: so _LIVE beside 'queued'.
+_LIVE = "state IN ('queued', 'ready', 'running', 'waiting')"
+_FIRST_QUEUED = f"(SELECT id FROM job WHERE key = :key AND state = 'queued' AND {_LIVE} ORDER BY id LIMIT 1)"
+promote = Prepared(f"UPDATE job SET state = 'ready' WHERE id = {_FIRST_QUEUED} AND state = 'queued'")
 stranded = Prepared(
-    "SELECT DISTINCT q.key FROM job q WHERE q.state = 'queued' AND NOT EXISTS"
+    f"SELECT DISTINCT q.key FROM job q WHERE q.state = 'queued' AND q.{_LIVE} AND NOT EXISTS"
     " (SELECT 1 FROM job a WHERE a.key = q.key AND a.state IN ('ready', 'running', 'waiting'))"
 )
 promote_stranded = Prepared(
-    "UPDATE job SET state = 'ready' WHERE id = (SELECT id FROM job WHERE key = :key AND state = 'queued'"
-    " ORDER BY id LIMIT 1) AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM job a WHERE a.key = :key"
-    " AND a.state IN ('ready', 'running', 'waiting'))"
+    f"UPDATE job SET state = 'ready' WHERE id = {_FIRST_QUEUED} AND state = 'queued' AND NOT EXISTS"
+    " (SELECT 1 FROM job a WHERE a.key = :key AND a.state IN ('ready', 'running', 'waiting'))"
 )
 wake_one = Prepared(
     "UPDATE job SET pending = pending - 1, state = CASE WHEN pending <= 1 AND state = 'waiting' THEN 'ready'"
@@ -199,7 +198,9 @@ abandon_operations = Prepared(
     "UPDATE outbox SET state = CASE WHEN state = 'sent' THEN 'abort' ELSE 'done' END WHERE job_id = :job"
     " AND state IN ('queued', 'sent')"
 )
-to_abort = Prepared("SELECT id, operation, host FROM outbox WHERE owner = :owner AND state = 'abort'")
+to_abort = Prepared(
+    "SELECT id, operation, host FROM outbox WHERE owner = :owner AND state = 'abort' AND state IN ('sent', 'abort')"
+)
 aborted = Prepared("UPDATE outbox SET state = 'done', owner = NULL WHERE id = :id AND state = 'abort'")
 forget_arguments = Prepared("UPDATE outbox SET arguments = '{}' WHERE job_id = :job AND arguments <> '{}'")
 operation_of_step = Prepared("SELECT host, kind, object, arguments FROM outbox WHERE job_id = :job AND step = :step")
