@@ -48,6 +48,16 @@ def test_zones_of_all_kinds(cloud: Cloud) -> None:
     for wrong in refusals:
         with pytest.raises(Refused, match=next(iter(wrong))):
             cloud.api("updateZone", id=edge["id"], **wrong)
+    with pytest.raises(Refused, match="localstorageenabled"):
+        cloud.api("updateZone", id=edge["id"], localstorageenabled=False)
+    with pytest.raises(Refused, match="untagged"):
+        cloud.job("createPhysicalNetwork", name="p", zoneid=basic["id"], vlan="100-200")
+    cloud.job("createPhysicalNetwork", name="p", zoneid=basic["id"])
+    with pytest.raises(Refused, match="has its physical network: p"):
+        cloud.job("createPhysicalNetwork", name="q", zoneid=basic["id"])
+    isolated = cloud.list("listNetworkOfferings", name="DefaultIsolatedNetworkOfferingWithSourceNatService")[0]["id"]
+    with pytest.raises(Refused, match="Basic zone basic"):
+        cloud.api("createNetwork", name="n", zoneid=basic["id"], networkofferingid=isolated)
     with pytest.raises(Refused, match="securitygroupenabled"):
         cloud.api("createZone", name="sg", networktype="Advanced", securitygroupenabled=True, **servers)
 

@@ -10,6 +10,7 @@ from pileus.core.errors import InvalidParameter
 from pileus.scheduling import tag_rules
 
 ENABLED, DISABLED = "Enabled", "Disabled"
+BASIC, ADVANCED = "Basic", "Advanced"
 KVM, SIMULATOR = "KVM", "Simulator"
 HYPERVISORS = (KVM, SIMULATOR)
 VLAN, VXLAN = "VLAN", "VXLAN"

@@ -19,6 +19,7 @@ from pileus.identity.limits.types import Kind
 from pileus.identity.tables import account as account_table
 from pileus.identity.tables import domain as domain_table
 from pileus.infrastructure import restricted
+from pileus.infrastructure.model import BASIC
 from pileus.infrastructure.tables import physical_network, service_provider, traffic_type
 from pileus.network import addresses, model, routers, segments
 from pileus.network.tables import ip_range, network, network_offering
@@ -57,6 +58,11 @@ class NewNetwork(msgspec.Struct, frozen=True, kw_only=True):
 def make(call: Call, new: NewNetwork) -> Row[Any]:
     """Check a new network against the zone's rules of the moment, and write it (state Allocated)."""
     db = call.db
+    if new.zone.network_type == BASIC:
+        raise InvalidParameter(
+            f"parameter zoneid: guests of the Basic zone {new.zone.name} share one network with security groups, which "
+            "are not supported yet; networks of one's own need an Advanced zone"
+        )
     _check_offering(db, call, new)
     physical = new.physical if new.physical is not None else _physical(db, new)
     _check_physical(db, new, physical)

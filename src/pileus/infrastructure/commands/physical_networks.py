@@ -79,6 +79,7 @@ class CreatePhysicalNetwork(Command):
 
     def run(self, call: Call) -> Any:
         """Insert the physical network, its provider and router element; the job shows it."""
+        self._refuse_second_of_basic(call.db)
         method = model.isolation(self.isolationmethods)
         uuid = database.new_uuid()
         id_ = database.insert(
@@ -112,6 +113,23 @@ class CreatePhysicalNetwork(Command):
             kind="physicalnetwork",
             row_id=id_,
         )
+
+    def _refuse_second_of_basic(self, db: Connection) -> None:
+        """Refuse what a Basic zone has no use for: its guests share one untagged network."""
+        if self.zoneid.network_type != model.BASIC:
+            return
+        if self.vlan:
+            raise InvalidParameter(
+                f"parameter vlan: guests of the Basic zone {self.zoneid.name} share an untagged network"
+            )
+        there = sa.select(physical_network.c.name).where(
+            physical_network.c.zone_id == self.zoneid.id, physical_network.c.removed.is_(None)
+        )
+        name = db.execute(there).scalar()
+        if name is not None:
+            raise InvalidParameter(
+                f"parameter zoneid: the Basic zone {self.zoneid.name} has its physical network: {name}"
+            )
 
 
 @command("updatePhysicalNetwork", event="PHYSICAL.NETWORK.UPDATE")

@@ -73,10 +73,10 @@ class CreateZone(ZoneAddresses):
     def check(self) -> None:
         """Check the kind of zone: Basic ones have no guest network of their own, security groups come later."""
         super().check()
-        self.networktype = model.one_of("networktype", self.networktype, ("Basic", "Advanced"))
-        if self.networktype == "Basic" and self.guestcidraddress:
+        self.networktype = model.one_of("networktype", self.networktype, (model.BASIC, model.ADVANCED))
+        if self.networktype == model.BASIC and self.guestcidraddress:
             raise InvalidParameter("parameter guestcidraddress goes together with networktype=Advanced")
-        if self.networktype == "Basic" and self.isedge:
+        if self.networktype == model.BASIC and self.isedge:
             raise InvalidParameter("parameter isedge goes together with networktype=Advanced")
         if self.securitygroupenabled:
             raise InvalidParameter("parameter securitygroupenabled: security groups are not supported yet")
@@ -97,7 +97,7 @@ class CreateZone(ZoneAddresses):
             internal_dns2=self.internaldns2 or None,
             ip6_dns1=self.ip6dns1 or None,
             ip6_dns2=self.ip6dns2 or None,
-            guest_cidr=self.guestcidraddress or (_DEFAULT_GUEST_CIDR if self.networktype == "Advanced" else None),
+            guest_cidr=self.guestcidraddress or (_DEFAULT_GUEST_CIDR if self.networktype == model.ADVANCED else None),
             network_domain=self.domain or None,
             domain_id=self.domainid.id if self.domainid is not None else None,
             allocation_state=self.allocationstate or model.DISABLED,
@@ -151,6 +151,8 @@ class UpdateZone(ZoneAddresses):
         changes = {column: None if value == "" else value for column, value in passed.items() if value is not None}
         if self.name is not None:
             _name_free(call.db, self.name, but=row.id)
+        if self.localstorageenabled is False and row.edge:
+            raise InvalidParameter("parameter localstorageenabled: an edge zone has nothing but its hosts' own storage")
         if self.ispublic is False and row.domain_id is None:
             raise InvalidParameter("parameter ispublic: a zone is given to one domain with domainid when it is created")
         if self.ispublic:
