@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
+from pileus.core import assembly, http
 from pileus.core.database import now
+from pileus.identity import throttle
 from pileus.identity.sessions import sweep
-from pileus.identity.tables import account, session, user
+from pileus.identity.tables import account, failure, session, user
 from tests.support.cloud import PASSWORD, Cloud
 
 
@@ -173,3 +177,95 @@ def test_nothing_secret_is_stored_in_the_clear(browser: Cloud):
     for secret in (content["sessionkey"], token, browser.password, browser.root.secretkey):
         assert secret not in rows
     assert "$argon2id$" in rows
+
+
+class Neighbour:
+    """Another server of the same cloud: the same database and key, its own memory."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.services = assembly.open_services(cloud.options, migrate=lambda _database: None)
+        self._application = http.application(self.services)
+
+    def post(self, command: str, cookies: str = "", **form: str) -> httpx.Response:
+        """Send a request."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://cloud.test") as client:
+                data = {"command": command, "response": "json"} | form
+                return await client.post("/client/api", data=data, headers={"cookie": cookies})
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def servers(cloud: Cloud) -> Iterator[tuple[Neighbour, Neighbour]]:
+    first, second = Neighbour(cloud), Neighbour(cloud)
+    yield first, second
+    for each in (first, second):
+        each.services.database.close()
+
+
+def test_a_session_is_good_on_every_server_and_ends_on_every_server(cloud: Cloud, servers: tuple[Neighbour, Neighbour]):
+    first, second = servers
+    answer = first.post("login", username="admin", password=cloud.password)
+    key = answer.json()["loginresponse"]["sessionkey"]
+    cookies = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+    for server in servers:
+        assert server.post("listUsers", cookies, sessionkey=key).status_code == 200
+    assert second.post("logout", cookies).status_code == 200
+    for server in servers:
+        assert server.post("listUsers", cookies, sessionkey=key).status_code == 401
+
+
+def test_guesses_are_counted_for_all_servers_together_and_outlive_them(
+    cloud: Cloud, servers: tuple[Neighbour, Neighbour]
+):
+    def guess(server: Neighbour, password: str = "wrong") -> int:
+        return server.post("login", username="admin", password=password).status_code
+
+    codes = [guess(servers[n % 2]) for n in range(6)]
+    assert codes == [531] * 5 + [429]
+    for server in (*servers, fresh := Neighbour(cloud)):
+        assert guess(server, cloud.password) == 429
+    with fresh.services.database.write() as db:
+        db.execute(sa.update(failure).values(last=now() - 2))
+    assert guess(servers[0]) == 531
+    assert guess(servers[1], cloud.password) == 429  # longer now
+    with fresh.services.database.write() as db:
+        db.execute(sa.update(failure).values(last=now() - 10))
+    assert guess(servers[1], cloud.password) == 200
+    assert guess(servers[0]) == 531  # counted from the beginning
+    assert guess(servers[1], cloud.password) == 200
+    with fresh.services.database.write() as db:
+        assert "admin" not in repr(db.execute(sa.select(failure)).all())
+        db.execute(sa.update(failure).values(last=now() - 90_000))
+    throttle.sweep(fresh.services)
+    with fresh.services.database.read() as db:
+        assert db.execute(sa.select(failure)).all() == []
+    fresh.services.database.close()
+
+
+def test_an_address_that_tries_many_names_waits(browser: Cloud):
+    codes = [login(browser, f"name{n}", "wrong").status_code for n in range(31)]
+    assert codes == [531] * 30 + [429]
+    assert login(browser, "admin", browser.password).status_code == 429
+
+
+def test_the_length_of_a_session_is_a_setting(browser: Cloud):
+    browser.api("updateConfiguration", name="session.timeout", value=2)
+    content = signed_in(browser)
+    assert content["timeout"] == 120
+    with browser.services.database.write() as db:
+        assert db.execute(sa.select(session.c.expires)).scalar_one() < now() + 121
+        db.execute(sa.update(session).values(expires=now() - 1))
+    assert ask(browser, content["sessionkey"]).status_code == 401
+
+
+def test_signing_in_and_out_leaves_events(browser: Cloud):
+    signed_in(browser)
+    browser.send("POST", data={"command": "logout", "response": "json"})
+    browser.send("POST", data={"command": "logout", "response": "json"})  # nobody, so nothing
+    login(browser, "admin", "wrong")
+    found = [e["type"] for e in browser.list("listEvents", listall=True) if e["type"].startswith("USER.LOG")]
+    assert sorted(found) == ["USER.LOGIN", "USER.LOGOUT"]
