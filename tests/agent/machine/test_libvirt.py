@@ -22,7 +22,7 @@ from pileus.agent.libvirtd import Libvirtd
 from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.drivers.hypervisors.libvirt import LibvirtHypervisor
 from pileus.drivers.storage import qcow2
-from pileus.wire.machines import Disk, MachineSpec
+from pileus.wire.machines import Disk, MachineSpec, Throttle
 from tests.contracts.hypervisor import HypervisorContract
 from tests.support.guest import READY, write_disk
 from tests.support.waiting import until
@@ -104,6 +104,42 @@ class TestLibvirt(HypervisorContract):
         until(lambda: self.power(hypervisor, spec) == "on", 20, "the guest under the new libvirtd")
         hypervisor.stop(spec.name, force=False, timeout=20)
         assert self.power(hypervisor, spec) == "off"
+
+    def test_disks_are_throttled_and_cached_as_asked(self, hypervisor, spec, daemon, agent_folder):
+        limits = Throttle(
+            read_bytes_sec=10_000_000,
+            read_bytes_sec_max=20_000_000,
+            read_bytes_sec_max_length=3,
+            write_iops_sec=500,
+        )
+        root = msgspec.structs.replace(spec.disks[0], throttle=limits, cache="writethrough")
+        data = write_disk(agent_folder / "data.raw")
+        second = Disk(
+            volume=str(uuid.uuid4()),
+            pool=root.pool,
+            path=str(data),
+            device=1,
+            format="raw",
+            throttle=Throttle(total_iops_sec=700),
+        )
+        hypervisor.start(msgspec.structs.replace(spec, disks=[root, second]), {})
+        until(lambda: READY in self.log(agent_folder, spec), 20, "the guest's greeting")
+        connection = libvirt.open(daemon.uri())
+        try:
+            domain = connection.lookupByUUIDString(spec.uuid)
+            of_root, of_data = domain.blockIoTune("vda"), domain.blockIoTune("vdb")
+            text = domain.XMLDesc()
+        finally:
+            connection.close()
+        asked = {
+            "read_bytes_sec": 10_000_000,
+            "read_bytes_sec_max_length": 3,
+            "write_iops_sec": 500,
+            "total_iops_sec": 0,
+        }
+        assert {name: of_root[name] for name in asked} == asked
+        assert of_data["total_iops_sec"] == 700
+        assert text.count("cache='writethrough'") == 1
 
     def test_other_domains_are_not_touched(self, hypervisor, spec, daemon, agent_folder):
         foreign = driver(daemon, agent_folder, cloud="two")

@@ -206,8 +206,7 @@ class UpdateNetworkOffering(Command):
             "sort_key": self.sortkey,
             "max_connections": self.maxconnections,
             "tags": None if self.tags is None else model.pack_tags("tags", self.tags),
-            "domain_ids": self._ids(call, "domainid", "Domain", "public"),
-            "zone_ids": self._ids(call, "zoneid", "Zone", "all"),
+            **restricted.changed(call, self.domainid, self.zoneid),
         }
         changes = {column: value for column, value in passed.items() if value is not None}
         if changes:
@@ -215,17 +214,6 @@ class UpdateNetworkOffering(Command):
         call.describe(f"changed network offering {row.name}", resource=("NetworkOffering", row.uuid))
         fresh = database.one(call.db, network_offering, row.id)
         return network_offerings(call.db, [fresh], admin=call.caller.admin)[0]
-
-    def _ids(self, call: Call, parameter: str, kind: str, everybody: str) -> list[int] | None:
-        text: str | None = getattr(self, parameter)
-        if text is None:
-            return None
-        if text.strip().lower() == everybody:
-            return []
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        if not names:
-            raise InvalidParameter(f"parameter {parameter} must be ids separated by commas, or {everybody}")
-        return sorted({entities.resolve(call.db, call.caller, kind, name, parameter=parameter).id for name in names})
 
 
 @command("listNetworkOfferings")
