@@ -44,7 +44,7 @@ row_block = sa.Table(
 )
 """How many live rows have an id in [block << 12, (block + 1) << 12)."""
 
-BLOCK_BITS = 12
+BLOCK_BITS = 12  # as the triggers have it
 
 _counted: dict[str, Table] = {}
 
@@ -52,7 +52,7 @@ _ADD = (
     "INSERT INTO row_count (table_name, account_id, slot, n) VALUES ('{table}', {row}.account_id, {slot}, {delta})"
     " ON CONFLICT (table_name, account_id, slot) DO UPDATE SET n = row_count.n + {delta};"
     " INSERT INTO row_block (table_name, block, slot, n)"
-    f" VALUES ('{{table}}', {{row}}.id >> {BLOCK_BITS}, {{slot}}, {{delta}})"
+    " VALUES ('{table}', {row}.id >> 12, {slot}, {delta})"
     " ON CONFLICT (table_name, block, slot) DO UPDATE SET n = row_block.n + {delta}"
 )
 _SQLITE = (
