@@ -44,14 +44,14 @@ def test_hosts_for_a_machine_say_whether_it_fits_there(cloud: Cloud):
         shut: (True, True),
     }  # not the other cluster
     with cloud.services.database.write() as db:
-        db.exec_driver_sql(f"UPDATE host SET used_memory_mib = memory_mib WHERE name = '{full}'")  # noqa: S608
+        db.exec_driver_sql(f"UPDATE host SET used_memory_mib = memory_mib WHERE name = '{full}'")
     cloud.api("updateHost", id=hosts[shut]["id"], allocationstate="Disable")
     assert names(cloud, vm["id"]) == {free: (True, True), full: (False, False), shut: (False, True)}
     assert set(names(cloud, vm["id"], name=free)) == {free}
     assert {each["name"] for each in cloud.list("listHostsMetrics", virtualmachineid=vm["id"])} == {free, full, shut}
     assert "suitableformigration" not in cloud.list("listHosts")[0]
     with cloud.services.database.write() as db:
-        db.exec_driver_sql(f"UPDATE host SET used_memory_mib = 0 WHERE name = '{full}'")  # noqa: S608
+        db.exec_driver_sql(f"UPDATE host SET used_memory_mib = 0 WHERE name = '{full}'")
     cloud.job("stopVirtualMachine", id=vm["id"])
     everywhere = names(cloud, vm["id"])  # off, it may start anywhere in its zone
     assert len(everywhere) == 5

@@ -15,12 +15,20 @@ from pileus.core.database import after_commit, insert, new_uuid, now, one
 from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
+from pileus.core.settings import declare
 from pileus.identity import callers, passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, role
 
 _TYPES = {number: name for name, number in ACCOUNT_TYPES.items()}
+DOMAIN_ACCOUNTS = declare(
+    "allow.user.view.all.domain.accounts",
+    bool,
+    False,
+    "users see the other accounts of their domain, with listall or domainid",
+    scopes=("global", "domain"),
+)
 
 
 @command("createAccount", event="ACCOUNT.CREATE", manage=["domainid"])
@@ -156,9 +164,12 @@ def visible(call: Call, within: Row[Any] | None, *, recursive: bool, listall: bo
     """Return the conditions that keep a list of accounts to what the caller may see and asked for."""
     caller, tree = call.caller, entities.domains()
     if caller.role not in (ADMIN, "DomainAdmin"):
+        asked = listall or within is not None
+        if asked and call.services.settings.get(DOMAIN_ACCOUNTS, ("domain", caller.domain_id)):
+            return [account.c.domain_id == caller.domain_id]
         return [account.c.id == caller.account_id]
     if within is not None:
-        if recursive:
+        if recursive or listall:
             paths = tree.c.path.startswith(within.path, autoescape=True)
             return [account.c.domain_id.in_(sa.select(tree.c.id).where(paths))]
         return [account.c.domain_id == within.id]

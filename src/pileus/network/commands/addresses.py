@@ -137,7 +137,7 @@ class ListPublicIpAddresses(OwnedListCommand):
         if self.forloadbalancing or self.forsystemvms or self.forprovider:
             query.where(sa.false())
         free = self.allocatedonly is False or (self.state or "").lower() in ("free", "reserved")
-        if free and call.caller.admin and self.account is None and self.domainid is None:
+        if free and call.caller.admin and self.account is None and self.domainid is None and self.projectid is None:
             return query
         query.where(columns.state != model.FREE)
         return self.owned(call, query, by_id=self.id)

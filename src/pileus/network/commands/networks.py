@@ -163,7 +163,7 @@ class ListNetworks(OwnedListCommand):
         if self.supportedservices or self.specifyipranges is not None:
             query.where(columns.offering_id.in_(self._offerings(call)))
         if self.networkfilter is not None and self.networkfilter.lower() == "account":
-            return query.where(columns.account_id == call.caller.account_id)
+            query.where(columns.acl_type == "Account")
         return self.owned(call, query, by_id=self.id)
 
     def _matches_nothing(self) -> bool:

@@ -100,6 +100,7 @@ class ListResourceDetails(OwnedListCommand):
                 kind.table,
                 account=self.account,
                 domain=self.domainid,
+                project=self.projectid,
                 recursive=self.isrecursive,
                 listall=self.listall,
             )
