@@ -36,16 +36,16 @@ class UnreachableError(Exception):
 class Management:
     """Posts messages with the host's certificate; may be used from any thread."""
 
-    def __init__(self, folder: Folder, settings: Settings, certificate: HostCertificate) -> None:
+    def __init__(self, folder: Folder, settings: Settings, certificate: HostCertificate | None = None) -> None:
         self._folder = folder
-        self._certificate = certificate
+        self._certificate = certificate or HostCertificate(folder.keys)
         self._settings = settings
         self._current = settings.servers[0] if settings.servers else ""
         self._shunned: dict[str, float] = {}
         self._chose_at = time.monotonic()
         self._lock = threading.Lock()
         self._client = self._connect()
-        certificate.on_change(self._reconnect)
+        self._certificate.on_change(self._reconnect)
 
     def tls(self) -> ssl.SSLContext:
         """Return the context with the host's present certificate."""

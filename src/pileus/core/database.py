@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.engine import Engine, Row
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.pool import NullPool, QueuePool
 
 from pileus.core import lanes, postgres
@@ -104,6 +105,7 @@ class Database:
             cursor.close()
 
         event.listen(engine, "connect", connected)
+        event.listen(engine, "after_cursor_execute", _fetch_whole)
         return engine
 
     @contextmanager
@@ -161,6 +163,17 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _fetch_whole(*executed: Any) -> None:
+    """Take all rows at once, on SQLite.
+
+    A cursor that is left in the middle of its rows, by an exception that somebody keeps, holds its transaction's
+    snapshot over the rollback: who gets the connection next reads the past and cannot write ("database is locked").
+    """
+    _connection, cursor, _statement, _parameters, context, _many = executed
+    if cursor.description is not None:
+        context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor)
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:

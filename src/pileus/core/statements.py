@@ -111,11 +111,14 @@ def on_sqlite(db: Connection, text: str, values: tuple[Any, ...]) -> sqlite3.Cur
 
 
 def taken(text: str, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
-    """Return all rows of a cursor."""
+    """Return all rows of a cursor; one that cannot be read to its end is closed, as it would keep its snapshot."""
     try:
         return cursor.fetchall()
-    except sqlite3.Error as error:
-        raise _translated(text, (), error) from error
+    except BaseException as error:
+        cursor.close()
+        if isinstance(error, sqlite3.Error):
+            raise _translated(text, (), error) from error
+        raise
 
 
 def _translated(text: str, values: tuple[Any, ...], error: sqlite3.Error) -> BaseException:

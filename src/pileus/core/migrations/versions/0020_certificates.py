@@ -38,7 +38,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["zone_id"], ["zone.id"], name=op.f("fk_download_certificate_zone_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_download_certificate")),
         sa.UniqueConstraint("uuid", name=op.f("uq_download_certificate_uuid")),
-        sa.UniqueConstraint("zone_id", "hypervisor", "alias", name=op.f("uq_download_certificate_zone_id")),
+        sa.UniqueConstraint(
+            "zone_id", "hypervisor", "alias", name=op.f("uq_download_certificate_zone_id_hypervisor_alias")
+        ),
     )
 
 
