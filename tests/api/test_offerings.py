@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pileus.drivers.simulator import state as hosts
 from pileus.network.tables import public_address
 from tests.api.test_zones import make_wire, make_zone, refused
 from tests.support.cloud import Cloud
+from tests.support.zones import machine, simulated_zone
 
 SIZE = {"cpunumber": 1, "cpuspeed": 500, "memory": 256}
 
@@ -141,6 +143,45 @@ def test_network_offering_life(cloud: Cloud) -> None:
     assert cloud.api("deleteNetworkOffering", id=made["id"]) == {"success": True}
     default = cloud.list("listNetworkOfferings", isdefault=True)[0]
     assert "disable" in refused(cloud, "deleteNetworkOffering", id=default["id"]).text
+
+
+def test_networks_of_layer_2(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=2)
+    names = {offering["name"]: offering for offering in cloud.list("listNetworkOfferings", guestiptype="L2")}
+    assert set(names) == {"DefaultL2NetworkOffering", "DefaultL2NetworkOfferingVlan"}
+    default = names["DefaultL2NetworkOffering"]
+    assert (default["service"], default["state"], default["isdefault"]) == ([], "Enabled", True)
+    assert "serviceofferingid" not in default
+    mine = cloud.api("createNetworkOffering", name="wire", enable=True, **(NETWORK | {"guestiptype": "l2"}))
+    assert mine["networkoffering"]["guestiptype"] == "L2"
+    for wrong in ({"supportedservices": "Dhcp"}, {"serviceofferingid": router_offering(cloud)}):
+        error = refused(cloud, "createNetworkOffering", name="x", **(NETWORK | {"guestiptype": "L2"} | wrong))
+        assert next(iter(wrong)) in error.text
+    wires = [
+        cloud.api("createNetwork", name=name, displaytext=name, zoneid=zone["zone"], networkofferingid=of)["network"]
+        for name, of in (("w1", default["id"]), ("w2", mine["networkoffering"]["id"]))
+    ]
+    assert refused(
+        cloud, "createNetwork", name="w3", zoneid=zone["zone"], networkofferingid=default["id"], gateway="10.9.0.1",
+        netmask="255.255.255.0",
+    ).code == 431  # fmt: skip
+    made = machine(cloud, zone, ",".join(wire["id"] for wire in wires), "m1")
+    assert made["state"] == "Running"
+    assert [("ipaddress" in nic, nic["networkname"], nic["type"]) for nic in made["nic"]] == [
+        (False, "w1", "L2"),
+        (False, "w2", "L2"),
+    ]
+    assert cloud.list("listRouters", listall=True) == []
+    with cloud.services.database.read() as db:
+        (told,) = (each["spec"]["nics"] for each in hosts.objects(db, "machine").values())
+    assert [nic["address"] for nic in told] == ["", ""]
+    assert told[0]["segment"]["tag"] != told[1]["segment"]["tag"]
+    cloud.job("destroyVirtualMachine", id=made["id"], expunge=True)
+    cloud.job("deleteNetwork", id=wires[0]["id"])
+
+
+def router_offering(cloud: Cloud) -> str:
+    return cloud.list("listServiceOfferings", issystem=True)[0]["id"]
 
 
 @pytest.mark.parametrize(

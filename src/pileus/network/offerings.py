@@ -80,7 +80,7 @@ def network_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
             "guestiptype": row.guest_type,
             "internetprotocol": "IPv4",
             "networkmode": "NATTED" if row.guest_type == "Isolated" else None,
-            "serviceofferingid": routers.get(row.service_offering_id) or None,
+            "serviceofferingid": (routers.get(row.service_offering_id) or None) if row.services else None,
             "service": services_of(db, list(row.services), row.capabilities),
             "forvpc": row.for_vpc,
             "fornsx": False,
@@ -128,6 +128,11 @@ def seed(db: Connection) -> None:
         conserve_mode=True,
         specify_vlan=True,
     )
+    for name, text, named in (
+        ("DefaultL2NetworkOffering", "Offering for L2 networks", False),
+        ("DefaultL2NetworkOfferingVlan", "Offering for L2 networks VLAN", True),
+    ):
+        _insert(db, name, text, (), guest_type="L2", conserve_mode=True, specify_vlan=named)
 
 
 def _insert(db: Connection, name: str, text: str, services: Sequence[str], **values: Any) -> None:

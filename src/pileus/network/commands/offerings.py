@@ -84,7 +84,7 @@ class CreateNetworkOffering(Command):
         """Check the words, the services and what they need."""
         model.one_of("traffictype", self.traffictype, ("Guest",))
         self.guestiptype = model.one_of("guestiptype", self.guestiptype, ("Isolated", "Shared", "L2"))
-        if self.guestiptype != "Isolated":
+        if self.guestiptype == "Shared":
             raise InvalidParameter(f"parameter guestiptype: {self.guestiptype} networks are not supported yet")
         self.availability = model.one_of("availability", self.availability, _AVAILABILITIES)
         model.one_of("internetprotocol", self.internetprotocol, ("ipv4",))
@@ -108,6 +108,12 @@ class CreateNetworkOffering(Command):
             if self.supportedservices and name not in chosen:
                 raise InvalidParameter(f"parameter serviceproviderlist: {name} is missing in supportedservices")
             chosen[name] = [PROVIDER]
+        if self.guestiptype == "L2":
+            if chosen:
+                raise InvalidParameter(
+                    "parameter supportedservices: networks of layer 2 have no services on this server"
+                )
+            return {}
         if not chosen:
             raise MissingParameter("parameter supportedservices is needed: a network has at least one service")
         for name in chosen:
@@ -139,6 +145,10 @@ class CreateNetworkOffering(Command):
     def run(self, call: Call) -> dict[str, Any]:
         """Create the offering."""
         offering = self.serviceofferingid
+        if offering is not None and not self._services:
+            raise InvalidParameter(
+                "parameter serviceofferingid is for the router, which networks of layer 2 do not have"
+            )
         if offering is not None and not offering.is_system:
             raise InvalidParameter("parameter serviceofferingid must name an offering for system machines")
         uuid = database.new_uuid()
