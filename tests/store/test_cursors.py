@@ -27,8 +27,8 @@ def _count(database: Database) -> int:
 
 def _fail_at_first_row(transaction: AbstractContextManager[Connection], statement: sa.Executable) -> None:
     with transaction as db:
-        for row in db.execute(statement):
-            raise ZeroDivisionError(row.id)
+        rows = iter(db.execute(statement))  # a local variable, which the exception keeps with its traceback
+        raise ZeroDivisionError(next(rows).id)
 
 
 @pytest.mark.parametrize("begin", [Database.read, Database.write])
