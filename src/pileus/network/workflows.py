@@ -14,7 +14,7 @@ from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.jobs import Job, JobFailed, OperationFailed, undo, workflow
 from pileus.network import addresses, model, networks, nics, router_jobs, rules, segments, views
 from pileus.network.tables import network as network_table
-from pileus.network.tables import network_offering, rule
+from pileus.network.tables import network_offering, nic, rule
 
 log = structlog.get_logger(__name__)
 
@@ -160,9 +160,14 @@ def refuse_used(db: Connection, network_id: int, name: str) -> None:
     """Raise InUse while machines have NICs in the network."""
     count = nics.plugged(db, network_id)
     if count:
+        machine = database.metadata.tables["machine"]  # a later slice's
+        plugged = sa.select(nic.c.machine_id).where(nic.c.network_id == network_id, nic.c.removed.is_(None))
+        named = sa.select(machine.c.name).where(machine.c.id.in_(plugged)).order_by(machine.c.id).limit(3)
+        names = ", ".join(db.execute(named).scalars())
         raise InUse(
             f"network {name} cannot be deleted while {count} NIC{'s' if count > 1 else ''} of machines "
-            f"{'are' if count > 1 else 'is'} plugged into it; expunge these machines first"
+            f"{'are' if count > 1 else 'is'} plugged into it ({names}{', …' if count > 3 else ''}); expunge these "
+            "machines first"
         )
 
 
