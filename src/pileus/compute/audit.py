@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pileus.compute import audit_usage
 from pileus.compute.tables import machine
 from pileus.core.jobs.tables import job
-from pileus.core.tables import usage_event
 from pileus.identity.limits import counting
 from pileus.infrastructure.tables import host, segment_tag
 from pileus.network.tables import network, nic, public_address, router, rule
@@ -39,7 +39,15 @@ def findings(db: Connection) -> list[str]:
     busy = db.execute(
         sa.select(sa.func.count()).select_from(job).where(job.c.state.not_in(("done", "failed", "cancelled")))
     ).scalar_one()
-    found = [*_hosts(db), *_pools(db), *_addresses(db), *_networks(db), *_machines(db), *_counts(db), *_usage(db)]
+    found = [
+        *_hosts(db),
+        *_pools(db),
+        *_addresses(db),
+        *_networks(db),
+        *_machines(db),
+        *_counts(db),
+        *audit_usage.findings(db),
+    ]
     return found if busy else [*found, *_transient(db)]
 
 
@@ -67,28 +75,6 @@ def _hosts(db: Connection) -> Iterator[str]:
                 f"host {row.uuid} counts {row.used_cpu_mhz} MHz and {row.used_memory_mib} MiB as taken, "
                 f"its machines hold {cpu} MHz and {memory} MiB"
             )
-
-
-def _usage(db: Connection) -> Iterator[str]:
-    """Compare what usage will be billed by with the records: of machines and volumes that have any such event."""
-    balance: dict[str, Counter[str]] = {}
-    found = sa.select(usage_event.c.resource_uuid, usage_event.c.type, sa.func.count())
-    for uuid, type_, count in db.execute(found.group_by(usage_event.c.resource_uuid, usage_event.c.type)):
-        balance.setdefault(uuid, Counter())[type_] = count
-    gone = ("Destroyed", "Expunging", "Error")
-    for row in db.execute(sa.select(machine.c.uuid, machine.c.state, machine.c.removed)):
-        seen = balance.get(row.uuid)
-        if seen is None:
-            continue
-        there = row.removed is None and row.state not in gone
-        runs = row.removed is None and row.state in ("Running", "Stopping", "Migrating")
-        if seen["VM.CREATE"] - seen["VM.DESTROY"] != there or seen["VM.START"] - seen["VM.STOP"] != runs:
-            yield f"machine {row.uuid} is {row.state}, but its usage says {dict(seen)}"
-    for row in db.execute(sa.select(volume.c.uuid, volume.c.state, volume.c.removed)):
-        seen = balance.get(row.uuid)
-        there = row.removed is None and row.state not in ("Destroy", "Expunging", "Expunged")
-        if seen is not None and seen["VOLUME.CREATE"] - seen["VOLUME.DELETE"] != there:
-            yield f"volume {row.uuid} is {row.state}, but its usage says {dict(seen)}"
 
 
 def _counts(db: Connection) -> Iterator[str]:
