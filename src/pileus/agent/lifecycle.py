@@ -143,11 +143,14 @@ def make_context(folder: Folder, settings: Settings, own: Libvirtd | None) -> Ag
 
 
 def _restore(folder: Folder, context: AgentContext) -> None:
-    """Bring the network back, and after a reboot or a teardown the machines too."""
+    """Bring the network back, and the machines that a reboot or a teardown took, or what took the agent too."""
     network.restore(context)
     if _same_boot(folder):
         if context.hypervisor is not None:
-            machine.note_power_off(context, context.hypervisor.list())
+            states = context.hypervisor.list()
+            machine.note_power_off(context, [state for state in states if state.power == "off"])
+            if any(state.power == "crashed" for state in states):
+                machine.restore(context)
         return
     pool.sweep(context.data)
     machine.restore(context)
@@ -170,7 +173,7 @@ def _stop_machines(context: AgentContext, *, up: bool, forget: bool) -> None:
         return
     states = hypervisor.list()
     if up:
-        machine.note_power_off(context, states)
+        machine.note_power_off(context, [state for state in states if state.power == "off"])
 
     def stop(name: str) -> None:
         try:

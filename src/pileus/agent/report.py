@@ -39,6 +39,7 @@ class Reporter:
         self._reachable = True
         self._silent = False  # as the hypervisor does not answer
         self._seen_on: set[str] = set()
+        self._crashed: set[str] = set()  # between the last report and the one before
         self._boot = probe.boot_id()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -93,8 +94,11 @@ class Reporter:
         if hypervisor is None:
             return []
         states = hypervisor.list()
-        gone_off = [state for state in states if state.power == "off" and state.name in self._seen_on]
-        machine.note_power_off(self._context, gone_off)
+        off = [state for state in states if state.power == "off" and state.name in self._seen_on]
+        # A crash counts a report later: one that takes the agent along with its guests is put right when it comes back.
+        off += [state for state in states if state.power == "crashed" and state.name in self._crashed]
+        machine.note_power_off(self._context, off)
+        self._crashed = {state.name for state in states if state.power == "crashed" and state.name in self._seen_on}
         self._seen_on = {state.name for state in states if state.power == "on"}
         machine.look_after(self._context)
         return states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import signal
@@ -66,6 +67,15 @@ class Host:
         self.process = None
         return code
 
+    def kill_everything(self) -> None:
+        """Kill the agent and all that works for it at once, as a power cut would."""
+        for number in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(10)
+            self.process = None
+
     def teardown(self) -> None:
         subprocess.run(self.command("teardown"), check=True, timeout=90)
 
@@ -89,15 +99,21 @@ class Host:
 
         return asyncio.run(go())
 
+    def pids(self) -> list[int]:
+        """Return the processes whose command line has the data folder."""
+        found: list[int] = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.fsencode(self.data) in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+        return found
+
     def processes(self) -> set[str]:
         """Name the programs whose command line has the data folder."""
         found: set[str] = set()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.fsencode(self.data) in (folder / "cmdline").read_bytes():
-                    found.add((folder / "comm").read_text().strip())
-            except OSError:
-                continue
+        for number in self.pids():
+            with contextlib.suppress(OSError):
+                found.add(Path(f"/proc/{number}/comm").read_text().strip())
         return found
 
 
@@ -221,6 +237,27 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     until(lambda: float((keys / "renew-after").read_text()) > time.time() + 86400, 10, "its date")
     assert host.end() in (0, -signal.SIGTERM)
     assert pid_of(host.data) == qemu, "the guest was not touched"
+
+    host.start()
+    seen = len(management.reports)
+    until(lambda: len(management.reports) > seen, 20, "a report")
+    host.kill_everything()
+    assert pid_of(host.data) == ""
+    host.start()
+    seen = len(management.reports)
+    until(lambda: len(management.reports) > seen and powers(management) == {spec.name: "on"}, 40, "all back")
+    killed, qemu = qemu, pid_of(host.data)
+    assert qemu not in {"", killed}
+    os.kill(int(qemu), signal.SIGKILL)
+    until(lambda: powers(management) == {spec.name: "crashed"}, 10, "the report of the crash")
+    seen = len(management.reports)
+    until(lambda: len(management.reports) > seen + 1, 10, "two more reports")
+    host.end()
+    host.start()
+    answer = host.do("machine.list", thing, {})
+    assert [machine["power"] for machine in answer.result["machines"]] == ["crashed"], "who was told of it decides"
+    assert host.do("machine.start", thing, spec).state == "done"
+    host.end()
 
     host.teardown()
     host.teardown()  # twice is as good as once

@@ -108,7 +108,7 @@ def list_machines(context: AgentContext, arguments: Nothing, progress: Progress)
 
 
 def restore(context: AgentContext) -> None:
-    """Start the machines that should run, after a reboot of the host or `pileus down`."""
+    """Start the machines that should run and do not: after a reboot, `pileus down`, or a kill of all processes."""
     hypervisor = _hypervisor(context)
     _guard(context)
     for kept in machines.all_kept(context.data):
@@ -142,17 +142,21 @@ def look_after(context: AgentContext) -> None:
         _complaints[context.data] = str(error)
 
 
+_ENDED = ("off", "crashed")
+"""Powers of machines that do not run: shut down from within, or lost with their process."""
+
+
 def note_power_off(context: AgentContext, states: list[MachineState]) -> None:
-    """Remember which of these machines their own guests have shut down, so that `restore` leaves them off."""
-    wanted = {state.name for state in states if state.power == "off"}
+    """Remember which of these machines ended by themselves, so that `restore` leaves them off."""
+    wanted = {state.name for state in states if state.power in _ENDED}
     if not wanted:
         return
     with _power:  # a start that ends meanwhile waits, and has the last word
-        off = {state.name for state in _hypervisor(context).list() if state.power == "off"} & wanted
+        off = {state.name: state.power for state in _hypervisor(context).list() if state.power in _ENDED}
         for kept in machines.all_kept(context.data):
-            if kept.running and kept.spec.name in off:
+            if kept.running and kept.spec.name in wanted & off.keys():
                 machines.keep(context.data, kept.spec, running=False)
-                log.info("machine was shut down from within", machine=kept.spec.name)
+                log.info("machine ended by itself", machine=kept.spec.name, power=off[kept.spec.name])
 
 
 @contextlib.contextmanager

@@ -29,6 +29,13 @@ def make(site: Site) -> None:
     site.ids["machine"] = str(site.machine["id"])
 
 
+def wake(site: Site) -> None:
+    """Start the first machine if it has turned out not to run; its host may have said so only after `make`."""
+    found = _find(site)
+    if found is not None and found.get("state") == "Stopped":
+        site.api.run("startVirtualMachine", id=found["id"])
+
+
 def _find(site: Site) -> Answer | None:
     found = site.api.list("listVirtualMachines", name=NAME, zoneid=site.ids["zone"], listall=True)
     return next((item for item in found if item.get("name") == NAME and item.get("state") not in GONE), None)

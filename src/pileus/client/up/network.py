@@ -8,6 +8,7 @@ import urllib.request
 
 from pileus.client.api import Answer
 from pileus.client.folder import FolderError
+from pileus.client.up import machine
 from pileus.client.up.site import Site
 
 OFFERING = "PersistentIsolatedNetworkOfferingWithSourceNatService"
@@ -15,6 +16,8 @@ SERVICES = ("Dhcp", "Dns", "Firewall", "SourceNat", "StaticNat", "PortForwarding
 NETWORK = "guest"
 PAGE_LIMIT = 90.0
 PAUSE = 0.1
+LOOK = 5.0
+"""Seconds between looks at a machine whose page does not answer."""
 
 
 def make(site: Site) -> None:
@@ -74,6 +77,7 @@ def fetch_page(site: Site) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     name = str(site.machine.get("name", ""))
     until = time.monotonic() + PAGE_LIMIT
+    look = time.monotonic() + LOOK
     problem = "nothing was tried"
     while time.monotonic() < until:
         try:
@@ -85,6 +89,9 @@ def fetch_page(site: Site) -> None:
             if name in text:
                 return
             problem = f"the page does not name {name!r} yet"
+        if time.monotonic() > look:
+            machine.wake(site)
+            look = time.monotonic() + LOOK
         time.sleep(PAUSE)
     consoles = site.folder.agent / "consoles"
     raise FolderError(
