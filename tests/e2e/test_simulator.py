@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from pileus.client.supervisor import leftovers
-from tests.support.clouds import cloud, pileus
+from tests.support.clouds import PILEUS, cloud, pileus
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,15 @@ def test_a_killed_server_comes_back(simulated):
 
 def test_errors_go_to_stderr_with_their_code(simulated):
     assert "error 431" in pileus("api", "listZones", "id=nonsense", "page=1", "--data", simulated.data, fails=True)
+
+
+def test_with_json_a_refusal_is_an_object_too(simulated):
+    command = [str(PILEUS), "api", "listZones", "id=nonsense", "--data", str(simulated.data), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    refusal = json.loads(done.stdout)
+    assert refusal["errorcode"] == 431
+    assert "nonsense" in refusal["errortext"]
 
 
 def test_down_leaves_no_process_and_up_brings_the_same_cloud_back(simulated):

@@ -158,6 +158,8 @@ def api(
             answer = client.finish(answer, command, limit=limit)
         show(answer, as_json=as_json)
     except ApiFailure as error:
+        if as_json:
+            show({"errorcode": error.code, "errortext": error.text}, as_json=True)
         sys.stderr.write(f"error {error.code}: {error.text}\n")
         return 1
     except (Unreachable, ValueError) as error:
