@@ -45,6 +45,26 @@ _JOBS = Listing(
 )
 
 
+_OF_VOLUMES = Listing(
+    lambda among: (
+        sa.select(
+            machine.c.id,
+            machine.c.uuid,
+            machine.c.name,
+            machine.c.display_name,
+            machine.c.state,
+            machine.c.hypervisor,
+            service_offering.c.uuid.label("offering"),
+            service_offering.c.name.label("offering_name"),
+            service_offering.c.display_text.label("offering_text"),
+            service_offering.c.rates,
+        )
+        .join(service_offering, service_offering.c.id == machine.c.service_offering_id)
+        .where(among(machine.c.id, "machines"))
+    )
+)
+
+
 def wanted_details(details: Iterable[str]) -> frozenset[str]:
     """Return the groups of fields that a list shall show; nothing said means all."""
     asked = {detail.strip().lower() for detail in details}
@@ -185,22 +205,6 @@ def _jobs(db: Connection, ids: Sequence[int]) -> dict[int, Fields]:
 
 def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:
     """Return what volumes answer of their machines."""
-    statement = (
-        sa.select(
-            machine.c.id,
-            machine.c.uuid,
-            machine.c.name,
-            machine.c.display_name,
-            machine.c.state,
-            machine.c.hypervisor,
-            service_offering.c.uuid.label("offering"),
-            service_offering.c.name.label("offering_name"),
-            service_offering.c.display_text.label("offering_text"),
-            service_offering.c.rates,
-        )
-        .join(service_offering, service_offering.c.id == machine.c.service_offering_id)
-        .where(machine.c.id.in_(list(machine_ids)))
-    )
     return {
         row.id: {
             "virtualmachineid": row.uuid,
@@ -214,5 +218,5 @@ def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:
             "serviceofferingdisplaytext": row.offering_text,
             ROOT_RATES: row.rates,
         }
-        for row in db.execute(statement)
+        for row in _OF_VOLUMES(db, {"machines": list(machine_ids)})
     }

@@ -164,9 +164,9 @@ class _Compiled:
         self.columns: Any = compiled._result_columns
         self._shape: Shape | None = None
 
-    def parameters(self) -> list[tuple[Any, Processor | None]]:
-        """Return its parameters in their order, each with what makes the driver's value of one."""
-        return [(self._bound[name], processor) for name, _, processor in self.binds]
+    def parameters(self) -> list[tuple[Any, Any, Processor | None]]:
+        """Return its parameters in their order, each with its value and what makes the driver's of it."""
+        return [(self._bound[name], value, processor) for name, value, processor in self.binds]
 
     def run(self, db: Connection, values: list[Any]) -> Rows:
         """Run it in the transaction with the values of its parameters, in their order."""
@@ -222,16 +222,16 @@ class _Plan:
     def __init__(self, statement: Any, bound: Sequence[Any], db: Connection) -> None:
         self._compiled = _Compiled(statement, db)
         places = {id(bind): place for place, bind in enumerate(bound)}
-        parameters = self._compiled.parameters()
-        if any(id(bind) not in places for bind, _ in parameters):
-            raise _Varies(f"a parameter of this statement is made while it is compiled: {self._compiled.text}")
-        self._values = [(places[id(bind)], processor) for bind, processor in parameters]
+        # What is not in the key is made while compiling (SQLite's OFFSET 0 beside a LIMIT): the same for every value.
+        self._values = [
+            (places.get(id(bind)), default, processor) for bind, default, processor in self._compiled.parameters()
+        ]
 
     def run(self, db: Connection, bound: Sequence[Any]) -> Rows:
         """Run it with the values of another select of the same form."""
         values: list[Any] = []
-        for place, processor in self._values:
-            value = bound[place].effective_value
+        for place, default, processor in self._values:
+            value = default if place is None else bound[place].effective_value
             values.append(value if processor is None else processor(value))
         return self._compiled.run(db, values)
 

@@ -12,7 +12,10 @@ from sqlalchemy.engine import Row
 from pileus.core import database, jobs
 from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import server
+from pileus.core.statements import Fixed
 from pileus.infrastructure.tables import host
+
+_SERVERS = Fixed(sa.select(server))
 
 ALIVE_SECONDS = 30.0
 """Seconds without a heartbeat after which a server counts as down."""
@@ -42,7 +45,7 @@ def hosts_of(db: Connection, name: str) -> list[int]:
 
 def _working(db: Connection) -> dict[str, str]:
     """Return the servers that look after hosts: name by process."""
-    return {row.uuid: row.name for row in looking_after(db.execute(sa.select(server)).all())}
+    return {row.uuid: row.name for row in looking_after(_SERVERS(db, {}).all())}
 
 
 def looking_after(servers: Sequence[Row[Any]]) -> list[Row[Any]]:

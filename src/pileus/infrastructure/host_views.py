@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Row
 from pileus.core import database
 from pileus.core.listing import related
 from pileus.core.rendering import date
+from pileus.core.statements import Listing
 from pileus.infrastructure import access_groups, host_servers, tables
 from pileus.infrastructure.capacity import MIB, percent
 from pileus.infrastructure.model import unpack_tags
@@ -90,11 +92,17 @@ def _categories(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[str,
 
 def _with_local_storage(db: Connection, rows: Sequence[Row[Any]]) -> frozenset[int]:
     """Return the hosts that have storage of their own which is up."""
+    return frozenset(_local_pools()(db, {"hosts": [row.id for row in rows]}).scalars())
+
+
+@cache
+def _local_pools() -> Listing:
     pool = database.metadata.tables["storage_pool"]  # a later slice's
-    there = sa.select(pool.c.host_id).where(
-        pool.c.host_id.in_([row.id for row in rows]), pool.c.state == "Up", pool.c.removed.is_(None)
+    return Listing(
+        lambda among: sa.select(pool.c.host_id).where(
+            among(pool.c.host_id, "hosts"), pool.c.state == "Up", pool.c.removed.is_(None)
+        )
     )
-    return frozenset(db.execute(there).scalars())
 
 
 def _capacity(row: Row[Any], cluster: Row[Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core.listing import related
 from pileus.core.rendering import date
+from pileus.core.statements import Listing
 from pileus.identity import store
 from pileus.infrastructure.tables import physical_network, zone
 from pileus.network import machines
@@ -67,10 +68,13 @@ def addresses(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Thing
     return found
 
 
+_WITH_RULES = Listing(lambda among: sa.select(rule.c.address_id).where(among(rule.c.address_id, "ids")).distinct())
+
+
 def _with_rules(db: Connection, ids: list[int]) -> set[int]:
     if not ids:
         return set()
-    return set(db.execute(sa.select(rule.c.address_id).where(rule.c.address_id.in_(ids)).distinct()).scalars())
+    return set(_WITH_RULES(db, {"ids": ids}).scalars())
 
 
 def firewall(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> Things:
