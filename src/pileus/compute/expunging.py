@@ -126,7 +126,7 @@ def delete_call(db: Connection, row: Row[Any], preferred: int | None) -> list[Ho
     }[pool.scope]
     statement = (
         sa.select(host.c.id)
-        .where(reaching, host.c.state == "Up", host.c.removed.is_(None))
+        .where(reaching, pools.let_in(db, pool), host.c.state == "Up", host.c.removed.is_(None))
         .order_by(host.c.id != (preferred or 0), host.c.id)
         .limit(1)
     )

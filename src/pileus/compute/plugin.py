@@ -29,7 +29,18 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
-    from pileus.compute import cleanup, guests, limits, occupants, placement, reports, running, starting, views
+    from pileus.compute import (
+        cleanup,
+        guests,
+        limits,
+        local_storage,
+        occupants,
+        placement,
+        reports,
+        running,
+        starting,
+        views,
+    )
     from pileus.identity import cleanup as accounts
     from pileus.identity.projects.views import count_machines
     from pileus.infrastructure import candidates, dedication, hosts
@@ -45,6 +56,7 @@ def load() -> None:
     register_guest_provider(guests.hosts)
     intake.observe(reports.observe)
     hosts.on_forced_removal(reports.host_removed)
+    hosts.on_storage_given_up(local_storage.destroy)
     dedication.on_check(occupants.of)
     candidates.judged_by(lambda db, row: placement.candidates(db, starting.wish(db, row)))
     accounts.on_pause(cleanup.halt)

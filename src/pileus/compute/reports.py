@@ -132,7 +132,7 @@ def _suspect(db: Connection, on: Row[Any], row: Row[Any]) -> None:
     starting.leave_host(db, row)
     usage.machine_changed(db, row.id, usage.STOPPED)
     log.warning("machine is off", machine=row.instance_name, host=on.name)
-    _record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: host {on.name} reports it no longer")
+    record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: host {on.name} reports it no longer")
 
 
 def _runs_unexpectedly(db: Connection, on: Row[Any], row: Row[Any], state: MachineState) -> None:
@@ -164,7 +164,7 @@ def _runs_unexpectedly(db: Connection, on: Row[Any], row: Row[Any], state: Machi
     segments.join(db, networks.scalars().all(), on.id)
     usage.machine_changed(db, row.id, usage.STARTED)
     log.warning("machine runs again", machine=row.instance_name, host=on.name)
-    _record(db, row, "VM.START", "WARN", f"Virtual machine {row.name} runs: host {on.name} reports it")
+    record(db, row, "VM.START", "WARN", f"Virtual machine {row.name} runs: host {on.name} reports it")
 
 
 def _unknown(db: Connection, on: Row[Any], state: MachineState) -> None:
@@ -189,7 +189,8 @@ def _alert(db: Connection, uuid: str, on: Row[Any], text: str) -> None:
     _write(db, "ALERT.MACHINE", "ERROR", text, uuid=uuid, account_id=events.SYSTEM, domain_id=events.SYSTEM)
 
 
-def _record(db: Connection, row: Row[Any], type_: str, level: str, text: str) -> None:
+def record(db: Connection, row: Row[Any], type_: str, level: str, text: str) -> None:
+    """Write an event of a machine that nobody asked for."""
     _write(db, type_, level, text, uuid=row.uuid, account_id=row.account_id, domain_id=row.domain_id)
 
 
@@ -227,4 +228,4 @@ def host_removed(db: Connection, on: Row[Any]) -> None:
             updated=database.now(),
         ):
             usage.machine_changed(db, row.id, usage.STOPPED)
-        _record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: its host {on.name} was removed")
+        record(db, row, "VM.STOP", "WARN", f"Virtual machine {row.name} is off: its host {on.name} was removed")

@@ -30,6 +30,7 @@ SIMULATED_CPUS, SIMULATED_MHZ, SIMULATED_MEMORY_MIB = 128, 2500, 2 * 1024 * 1024
 
 Removal = Callable[[Connection, Row[Any]], None]
 _removals: list[Removal] = []
+_keepers: list[Removal] = []
 _annotators: list[Callable[[Call, Row[Any], str], None]] = []
 
 
@@ -48,6 +49,17 @@ class Found(msgspec.Struct, frozen=True):
 def on_forced_removal(function: Removal) -> None:
     """Register what happens to things on a host that is removed by force (they are no longer there)."""
     _removals.append(function)
+
+
+def on_storage_given_up(function: Removal) -> None:
+    """Register who lets go of what lies on a host's own storage when that goes with the host."""
+    _keepers[:] = [function]
+
+
+def give_storage_up(db: Connection, row: Row[Any]) -> None:
+    """Destroy what lies on a host's own storage."""
+    for function in _keepers:
+        function(db, row)
 
 
 def on_annotation(function: Callable[[Call, Row[Any], str], None]) -> None:

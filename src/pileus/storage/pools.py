@@ -103,6 +103,15 @@ def reached_by(db: Connection, host: Row[Any]) -> ColumnElement[bool]:
     return sa.and_(within, let_in)
 
 
+def let_in(db: Connection, pool: Row[Any]) -> ColumnElement[bool]:
+    """Return the condition for hosts that a pool's access groups let in."""
+    if not pool.access_groups:
+        return sa.true()
+    wanted = access_groups.split(pool.access_groups)
+    found = db.execute(access_groups.WITH_PLACES.where(places.host.c.zone_id == pool.zone_id))
+    return places.host.c.id.in_([row.id for row in found if not wanted.isdisjoint(access_groups.effective(row))])
+
+
 def storage_pools(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
     """Return pools; sizes in bytes: allocated = promised to volumes, used = really there."""
     zones = related(db, places.zone, (row.zone_id for row in rows))

@@ -234,16 +234,22 @@ class ReconnectHost(Command):
 
 @command("deleteHost")
 class DeleteHost(Command):
-    """Delete a host on which nothing runs; with forced, what ran there counts as stopped."""
+    """Delete a host on which nothing runs; with forced, what ran there counts as stopped.
+
+    With forcedestroylocalstorage the host's own storage goes too, and all machines and volumes on it.
+    """
 
     id: Ref
     forced: bool = False
+    forcedestroylocalstorage: bool = False
 
     def run(self, call: Call) -> Success:
         """Refuse while anything uses the host, else remove it."""
         row = self.id
         if self.forced:
             hosts.let_go(call.db, row)
+        if self.forcedestroylocalstorage:
+            hosts.give_storage_up(call.db, row)
         usage.refuse_used(call.db, host, row, "host", ignore=_NOT_THERE)
         dedication.release(call.db, "host", row, must=False)
         database.change(
