@@ -311,3 +311,41 @@ def test_service_offerings_that_suit(cloud: Cloud, zone: dict[str, str]) -> None
     made = deploy(cloud, zone)
     names = {o["name"] for o in cloud.list("listServiceOfferings", virtualmachineid=made["id"])}
     assert names == {"Medium Instance", "small", "joined", "large"}  # no local storage, not what it has
+
+
+def test_limits_of_the_cloud_where_the_offering_has_none(cloud: Cloud, zone: dict[str, str]) -> None:
+    for name, value in (("bytes_read", 900), ("iops_write", 80)):
+        cloud.api("updateConfiguration", name=f"vm.disk.throttling.{name}_rate", value=value)
+    mine, free = disk(cloud, bytesreadrate=5)["id"], disk(cloud, name="free", maxiops=70)["id"]
+    made = deploy(cloud, zone, diskofferingid=mine, datadiskofferinglist=[{"diskofferingid": free}])
+    told = {device: d["throttle"] for device, d in at_host(cloud, made).items()}
+    assert told == {
+        0: {"read_bytes_sec": 900, "write_iops_sec": 80},
+        1: {"read_bytes_sec": 5, "write_iops_sec": 80},
+        2: {"read_bytes_sec": 900, "total_iops_sec": 70},
+    }
+
+
+def test_provisioning_reaches_the_host(cloud: Cloud, zone: dict[str, str]) -> None:
+    by, fat = service(cloud, provisioningtype="sparse"), disk(cloud, provisioningtype="FAT")
+    assert (by["provisioningtype"], fat["provisioningtype"]) == ("sparse", "fat")
+    made = deploy(cloud, zone, serviceofferingid=by["id"], diskofferingid=fat["id"])
+    with cloud.services.database.read() as db:
+        there = {key.partition("/")[2]: value.get("provisioning") for key, value in hosts.objects(db, "volume").items()}
+    shown = volumes(cloud, made)
+    assert {device: there[v["id"]] for device, v in shown.items()} == {0: "sparse", 1: "fat"}
+    assert (shown[1]["physicalsize"], shown[1]["provisioningtype"]) == (10 << 30, "fat")
+
+
+def test_the_largest_service_offering(cloud: Cloud) -> None:
+    cloud.api("updateConfiguration", name="vm.serviceoffering.cpu.cores.max", value=8)
+    cloud.api("updateConfiguration", name="vm.serviceoffering.ram.size.max", value=4096)
+    service(cloud, cpunumber=8, memory=4096)
+    for wrong, named in (
+        (SIZE | {"cpunumber": 9}, "cpu.cores.max"),
+        (SIZE | {"memory": 4097}, "ram.size.max"),
+        ({"cpuspeed": 500, "customized": True, "maxcpunumber": 9}, "maxcpunumber"),
+    ):
+        error = refused(cloud, "createServiceOffering", name="x", displaytext="x", **wrong)
+        assert error.code == 431
+        assert named in error.text

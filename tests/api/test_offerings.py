@@ -62,7 +62,7 @@ def test_service_offerings_are_fixed_or_chosen_at_deployment(cloud: Cloud) -> No
         ({"customized": True}, "customized"),
         ({"offerha": True}, "offerha"),
         ({"storagetype": "distant"}, "storagetype"),
-        ({"provisioningtype": "fat"}, "provisioningtype"),
+        ({"provisioningtype": "thick"}, "provisioningtype"),
         ({"iopsreadratemax": 100}, "iopsreadratemax"),
         ({"hosttags": "a b"}, "hosttags"),
         ({"systemvmtype": "domainrouter"}, "systemvmtype"),

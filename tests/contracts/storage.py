@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pileus.drivers.storage.base import Storage, StorageError
@@ -53,6 +54,19 @@ class StorageContract:
         state = storage.attach(pool)
         assert state.uuid == pool.uuid
         assert 0 < state.used <= state.capacity
+
+    @pytest.mark.parametrize("provisioning", ["sparse", "fat"])
+    def test_volumes_that_share_nothing(self, storage: Storage, pool: Pool, image: Image, fetch, provisioning: str):
+        """They are as large as asked for, with the template's content, and fat ones have taken all of their room."""
+        for made_from in (None, image):
+            spec = msgspec.structs.replace(self.new(pool, made_from), provisioning=provisioning)
+            state = storage.create(spec, fetch, no_progress)
+            assert (state.uuid, state.size) == (spec.uuid, 16 * MIB)
+            if provisioning == "fat":
+                assert state.physical >= 16 * MIB
+            again = storage.create(spec, fetch, no_progress)
+            assert (again.size, again.path) == (state.size, state.path)
+            storage.delete(pool, spec.uuid)
 
     def test_blank_volume(self, storage: Storage, pool: Pool, fetch):
         spec = self.new(pool)

@@ -41,3 +41,9 @@ LEASE_WARNING = declare(
     "days before a lease ends from which on an event a day tells of it",
     minimum=0,
 )
+MOST_CPUS = declare(
+    "vm.serviceoffering.cpu.cores.max", int, 0, "cores of a service offering, at most (0 = any)", minimum=0
+)
+MOST_MEMORY = declare(
+    "vm.serviceoffering.ram.size.max", int, 0, "MiB of a service offering, at most (0 = any)", minimum=0
+)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Row
 from pileus.compute import addressing, limits, model, placement, usage
 from pileus.compute.disks import terms_of
 from pileus.compute.tables import machine, service_offering
-from pileus.core import database
+from pileus.core import database, services
 from pileus.core.errors import ConcurrentChange, InsufficientCapacity, InvalidParameter
 from pileus.core.listing import related
 from pileus.core.statements import Fixed
@@ -242,6 +242,7 @@ def _disks(
     """Mark the volumes that are to be made, and return them with all disks of the machine."""
     create: list[Create] = []
     disks: list[wire.Disk] = []
+    settings = services.of(db).settings
     for (each, terms), pool in zip(volumes, pools, strict=True):
         if each.state != READY:
             made_from = _image(db, row, each.template_id, host_id) if each.template_id is not None else None
@@ -249,7 +250,7 @@ def _disks(
                 db, volume, each.id, expect={"state": (ALLOCATED, CREATING)}, state=CREATING, pool_id=pool.id
             ):
                 raise ConcurrentChange(f"volume {each.name} changed its state meanwhile")
-            arguments = msgspec.to_builtins(specs.volume(each, pool, made_from))
+            arguments = msgspec.to_builtins(specs.volume(each, pool, made_from, terms.provisioning))
             create.append(Create(each.id, each.uuid, each.size, pool.id, arguments, each.min_iops or 0))
         disks.append(
             wire.Disk(
@@ -259,7 +260,7 @@ def _disks(
                 device=each.device_id,
                 format=each.format.lower(),
                 cache=terms.cache,
-                throttle=qos.throttle(terms.rates, each.max_iops),
+                throttle=qos.throttle(qos.effective(settings, terms.rates, each.max_iops), each.max_iops),
             )
         )
     return create, disks

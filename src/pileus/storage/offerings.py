@@ -15,6 +15,7 @@ from pileus.core.parameters import Ref, RefOrAll
 from pileus.infrastructure import model, restricted
 
 ACTIVE, INACTIVE = "Active", "Inactive"
+PROVISIONING = ("thin", "sparse", "fat")
 
 
 class ListOfferings(ListCommand):

@@ -12,7 +12,7 @@ from typing import Any
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter
 from pileus.core.services import Services
-from pileus.core.settings import declare
+from pileus.core.settings import Settings, declare
 from pileus.infrastructure import model
 from pileus.wire.machines import Throttle
 
@@ -34,6 +34,21 @@ _LENGTHS = {
         ("byteswriterate", "bytes", "write"),
         ("iopsreadrate", "iops", "read"),
         ("iopswriterate", "iops", "write"),
+    )
+}
+_DEFAULTS = {
+    limit: declare(
+        f"vm.disk.throttling.{what}_{way}_rate",
+        int,
+        0,
+        f"{unit} a second that a disk may {way}, where its offering says nothing of it (0 = any number)",
+        minimum=0,
+    )
+    for limit, what, way, unit in (
+        ("bytesreadrate", "bytes", "read", "bytes"),
+        ("byteswriterate", "bytes", "write", "bytes"),
+        ("iopsreadrate", "iops", "read", "requests"),
+        ("iopswriterate", "iops", "write", "requests"),
     )
 }
 _IN_THROTTLE = {
@@ -134,6 +149,14 @@ def checked(services: Services, given: Mapping[str, int], *, iops: bool) -> dict
             "limited together, or each by itself"
         )
     return rates
+
+
+def effective(settings: Settings, rates: Mapping[str, int], max_iops: int | None) -> dict[str, int]:
+    """Return a disk's limits: its offering's, and for what that leaves open those of the cloud's settings."""
+    found = {limit: value for limit, setting in _DEFAULTS.items() if (value := settings.get(setting))}
+    if max_iops:  # a limit of both, which leaves none for either
+        found = {limit: value for limit, value in found.items() if not limit.startswith("iops")}
+    return found | dict(rates)
 
 
 def throttle(rates: Mapping[str, int], max_iops: int | None) -> Throttle | None:

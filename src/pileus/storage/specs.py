@@ -22,8 +22,13 @@ def image(template: Row[Any], copy: Row[Any], base: str) -> Image:
     )
 
 
-def volume(row: Row[Any], in_pool: Row[Any], made_from: Image | None) -> VolumeSpec:
-    """Return a volume that a host is to make."""
+def volume(row: Row[Any], in_pool: Row[Any], made_from: Image | None, provisioning: str) -> VolumeSpec:
+    """Return a volume that a host is to make; ``provisioning``: thin, sparse or fat."""
     return VolumeSpec(
-        uuid=row.uuid, pool=pools.wire(in_pool), size=row.size, image=made_from, format=row.format.lower()
+        uuid=row.uuid,
+        pool=pools.wire(in_pool),
+        size=row.size,
+        image=made_from,
+        format=row.format.lower(),
+        provisioning=provisioning,
     )

@@ -17,7 +17,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     offering: str  # its name, for people
     storage_type: str  # shared local
-    provisioning: str
+    provisioning: str  # thin sparse fat
     tags: str  # ",ssd,"
     cache_mode: str
     rates: Mapping[str, int]

@@ -34,6 +34,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int  # bytes
     image: Image | None = None  # the template that it is cloned from
     format: str = "qcow2"
+    provisioning: str = "thin"  # shares the template's blocks; "sparse": its own file, "fat": and all of its room taken
 
 
 class VolumeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

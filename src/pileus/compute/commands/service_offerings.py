@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import leases
+from pileus.compute import leases, settings
 from pileus.compute.model import LEAST_MEMORY
 from pileus.compute.tables import service_offering
 from pileus.compute.views_offerings import GIB, service_offerings
@@ -22,7 +22,7 @@ from pileus.core.sizes import LARGEST_VOLUME
 from pileus.infrastructure import model, restricted
 from pileus.scheduling import planners
 from pileus.storage import qos
-from pileus.storage.offerings import ACTIVE, ListOfferings, UpdateOffering
+from pileus.storage.offerings import ACTIVE, PROVISIONING, ListOfferings, UpdateOffering
 from pileus.storage.tables import disk_offering
 
 _SYSTEM_TYPES = ("domainrouter",)
@@ -73,7 +73,7 @@ class CreateServiceOffering(qos.DiskCommand):
     def check(self) -> None:
         """Check words, sizes, and which of them go together."""
         self.storagetype = model.one_of("storagetype", self.storagetype, ("shared", "local"))
-        self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, ("thin",))
+        self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, PROVISIONING)
         later = ("offerha", "limitcpuuse", "isvolatile", "encryptroot", "gpudisplay")
         restricted.refuse_set(self, *later)
         self.check_disk()
@@ -118,7 +118,9 @@ class CreateServiceOffering(qos.DiskCommand):
         """Create the offering."""
         if self.issystem and not call.caller.admin:
             raise PermissionDenied("parameter issystem: only root admins make offerings for system machines")
+        restricted.check_tags(call, hosttags=self.hosttags, tags=self.tags)
         joined = self._joined()
+        self._check_largest(call)
         largest = call.services.settings.get(LARGEST_VOLUME)
         if self.rootdisksize is not None and not 1 <= self.rootdisksize <= largest:
             raise InvalidParameter(f"parameter rootdisksize must be between 1 and {largest} (GiB)")
@@ -159,6 +161,17 @@ class CreateServiceOffering(qos.DiskCommand):
         call.describe(f"created service offering {self.name}", resource=("ServiceOffering", uuid))
         row = database.one(call.db, service_offering, id_)
         return service_offerings(call.db, [row], admin=call.caller.admin)[0]
+
+    def _check_largest(self, call: Call) -> None:
+        """Check the sizes against the largest that the cloud's settings allow."""
+        for names, setting in (
+            (("cpunumber", "mincpunumber", "maxcpunumber"), settings.MOST_CPUS),
+            (("memory", "minmemory", "maxmemory"), settings.MOST_MEMORY),
+        ):
+            most = call.services.settings.get(setting)
+            above = [name for name in names if most and (getattr(self, name) or 0) > most]
+            if above:
+                raise InvalidParameter(f"parameter {above[0]} may be at most {most} (setting {setting.name})")
 
     def _joined(self) -> Row[Any] | None:
         """Return the disk offering of root disks, which then says all of them that this one would."""
@@ -247,9 +260,7 @@ class UpdateServiceOffering(UpdateOffering):
     def run(self, call: Call) -> dict[str, Any]:
         """Change what was passed."""
         row = self.id
-        tagged = self.hosttags is not None or self.storagetags is not None
-        if tagged and not call.caller.admin:
-            raise PermissionDenied("parameters hosttags and storagetags: only root admins see and change tags")
+        restricted.check_tags(call, hosttags=self.hosttags, storagetags=self.storagetags)
         if self.state == "Inactive" and row.default_use:
             raise InvalidParameter(f"parameter state: the cloud needs its own offering {row.name}")
         if self.storagetags is not None and row.disk_offering_id is not None:

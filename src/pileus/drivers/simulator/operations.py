@@ -166,6 +166,8 @@ def create_volume(world: World, host: int, arguments: VolumeSpec) -> VolumeState
             raise SimulatedError("invalid-size", text)
         path = f"{arguments.pool.path or '/sim'}/volumes/{arguments.uuid}.{arguments.format}"
         known = {"path": path, "size": size, "image": arguments.image.uuid if arguments.image else ""}
+        if arguments.provisioning != "thin":
+            known["provisioning"] = arguments.provisioning
         world.put(key, 0, known)
     return _volume_state(arguments.uuid, known)
 
@@ -208,7 +210,8 @@ def _existing(world: World, key: str, arguments: VolumeRef | VolumeResize) -> di
 
 
 def _volume_state(uuid: str, known: dict[str, Any]) -> VolumeState:
-    return VolumeState(uuid=uuid, path=known["path"], size=known["size"], physical=min(known["size"], 196_608))
+    physical = known["size"] if known.get("provisioning") == "fat" else min(known["size"], 196_608)
+    return VolumeState(uuid=uuid, path=known["path"], size=known["size"], physical=physical)
 
 
 def _pool_state(world: World, host: int, arguments: Pool) -> PoolState:

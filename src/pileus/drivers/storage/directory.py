@@ -21,6 +21,7 @@ from pileus.drivers.storage.base import Fetch, StorageError, checked
 from pileus.wire.storage import Image, Pool, PoolState, VolumeSpec, VolumeState
 
 FORMATS = ("qcow2", "raw")
+_PREALLOCATED = {"sparse": "metadata", "fat": "falloc"}  # provisioning -> qemu-img's word
 _FICLONE = 0x40049409  # ioctl of linux/fs.h: share all blocks of another file
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL}
 _CONVERT_SECONDS = 3600
@@ -87,6 +88,11 @@ class DirectoryStorage:
         try:
             if spec.format == "raw":
                 _make_raw(temporary, size, template)
+                if spec.provisioning == "fat":
+                    _take_room(temporary, size)
+                temporary.rename(target)
+            elif spec.provisioning in _PREALLOCATED:
+                self._make_own(spec, temporary, size, template)
                 temporary.rename(target)
             else:
                 self._make_overlay(spec, temporary, target, size, template)
@@ -107,6 +113,25 @@ class DirectoryStorage:
                 raise StorageError("image-evicted", text, retryable=True)
             qcow2.write(temporary, size, template, _format(template) if template else "")
             temporary.rename(target)
+
+    def _make_own(self, spec: VolumeSpec, temporary: Path, size: int, template: Path | None) -> None:
+        """Write a qcow2 file that shares nothing with its template, with its tables or all of its room taken."""
+        word = _PREALLOCATED[spec.provisioning]
+        options = ["-q", "-o", f"preallocation={word}"]
+        if template is None:
+            _qemu_img(["create", *options, "-f", "qcow2", str(temporary), str(size)], _CONVERT_SECONDS)
+            return
+        lock = self._template_lock(spec.pool.uuid, spec.image.uuid) if spec.image else contextlib.nullcontext()
+        with lock:
+            if not template.exists():
+                text = f"the template of volume {spec.uuid} was evicted just now; try again"
+                raise StorageError("image-evicted", text, retryable=True)
+            source = ["-f", _format(template), "-O", "qcow2", str(template), str(temporary)]
+            _qemu_img(["convert", *options, *source], _CONVERT_SECONDS)
+        header = qcow2.read(temporary)
+        if header is None or size > header.size:
+            grow = ["--preallocation=" + word, str(temporary), str(size)]
+            _qemu_img(["resize", "-q", "-f", "qcow2", *grow], _CONVERT_SECONDS)
 
     def delete(self, pool: Pool, volume: str) -> None:
         """Delete the volume's file."""
@@ -233,6 +258,12 @@ def _make_raw(target: Path, size: int, template: Path | None) -> None:
                     raise
                 shutil.copyfileobj(source, file, 1024 * 1024)
     os.truncate(target, size)
+
+
+def _take_room(path: Path, size: int) -> None:
+    """Have the file system set aside all of a file's room."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _check_image(image: Image, path: Path) -> None:

@@ -11,13 +11,13 @@ from sqlalchemy.engine import Row
 from pileus.core import database
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
-from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
+from pileus.core.errors import InUse, InvalidParameter, MissingParameter
 from pileus.core.listing import Query
 from pileus.core.parameters import Ref
 from pileus.core.sizes import LARGEST_VOLUME
 from pileus.infrastructure import model, restricted
 from pileus.storage import qos, suitable
-from pileus.storage.offerings import ListOfferings, UpdateOffering
+from pileus.storage.offerings import PROVISIONING, ListOfferings, UpdateOffering
 from pileus.storage.tables import disk_offering, storage_pool
 from pileus.storage.views_offerings import GIB, disk_offerings
 
@@ -43,7 +43,7 @@ class CreateDiskOffering(qos.DiskCommand):
     def check(self) -> None:
         """Check the words, and that there is a size or a choice of one."""
         self.storagetype = model.one_of("storagetype", self.storagetype, ("shared", "local"))
-        self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, ("thin",))
+        self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, PROVISIONING)
         restricted.refuse_set(self, "encrypt")
         self.check_disk()
         if self.customized and self.disksize:
@@ -53,6 +53,7 @@ class CreateDiskOffering(qos.DiskCommand):
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the offering."""
+        restricted.check_tags(call, tags=self.tags)
         largest = call.services.settings.get(LARGEST_VOLUME)
         if not self.customized and not 1 <= (self.disksize or 0) <= largest:
             raise InvalidParameter(f"parameter disksize must be between 1 and {largest} (GiB)")
@@ -131,8 +132,7 @@ class UpdateDiskOffering(UpdateOffering, qos.LimitedCommand):
 
     def run(self, call: Call) -> dict[str, Any]:
         """Change what was passed."""
-        if self.tags is not None and not call.caller.admin:
-            raise PermissionDenied("parameter tags: only root admins see and change the tags of offerings")
+        restricted.check_tags(call, tags=self.tags)
         given = self.given()
         iops = bool(self.id.customized_iops) or self.id.max_iops is not None
         more = {
