@@ -156,12 +156,12 @@ class Runner:
                 else:
                     del self._queues[operation.object]
             final = run.final.result(0) if run.final.done() else None
-            bound.info(
-                "operation ended",
-                state=final.state if final else "unknown",
-                code=final.failure.code if final and final.failure else "",
-                seconds=round(time.monotonic() - started, 3),
-            )
+            seconds = round(time.monotonic() - started, 3)
+            if final and final.failure:
+                why = {"code": final.failure.code, "reason": final.failure.message, "detail": final.failure.detail}
+                bound.warning("operation failed", state=final.state, **why, seconds=seconds)
+            else:
+                bound.info("operation ended", state=final.state if final else "unknown", seconds=seconds)
 
     def _execute(self, run: _Run, bound: structlog.stdlib.BoundLogger) -> None:
         operation = run.operation

@@ -107,7 +107,9 @@ def bring_up(job: Job, machine_id: int, where: dict[str, Any], more: dict[str, A
         except InsufficientCapacity as error:
             if not failures:
                 raise
-            raise InsufficientCapacity(f"{error.text}. The last attempt failed: {failures[-1]['message']}") from error
+            last = failures[-1]
+            detail = f" ({last['detail']})" if job.admin and last["detail"] else ""
+            raise InsufficientCapacity(f"{error.text}. The last attempt failed: {last['message']}{detail}") from error
 
     job.retry("place", attempt, times=job.services.settings.get(settings.DEPLOY_TRIES))
 

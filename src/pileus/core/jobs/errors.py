@@ -81,10 +81,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def entry(self) -> dict[str, Any]:
         """Return the failure as an entry of the list that the next attempt gets."""
         if self.failure is not None:
-            code, message = self.failure.code, self.failure.message
+            code, message, detail = self.failure.code, self.failure.message, self.failure.detail
         else:
-            code, message = self.label or str(self.code), self.text
-        return {"host": self.host, "code": code, "message": message, "kind": self.kind, **self.facts}
+            code, message, detail = self.label or str(self.code), self.text, ""
+        return {"host": self.host, "code": code, "message": message, "detail": detail, "kind": self.kind, **self.facts}
 
     def result(self) -> dict[str, Any]:
         """Return the job's result for the API."""

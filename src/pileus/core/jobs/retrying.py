@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core.jobs import ledger, sql, undoing
-from pileus.core.jobs.errors import outcome_of
+from pileus.core.jobs.errors import OperationFailed, outcome_of
 from pileus.core.jobs.sql import Step
 
 if TYPE_CHECKING:
@@ -33,7 +33,15 @@ def run(job: Job, name: str, fn: Callable[[int, list[dict[str, Any]]], T], times
             except Exception as error:
                 if not getattr(error, "retryable", False):
                     raise
-                log.info("an attempt failed", job=job.uuid, step=marker, reason=str(error), request=job.request)
+                detail = error.failure.detail if isinstance(error, OperationFailed) else ""
+                log.info(
+                    "an attempt failed",
+                    job=job.uuid,
+                    step=marker,
+                    reason=str(error),
+                    detail=detail,
+                    request=job.request,
+                )
                 recorded = _record(job, marker, error)
             finally:
                 job.prefix = outer
