@@ -68,3 +68,14 @@ def test_machines_are_found_by_a_part_of_their_name(cloud: Cloud):
         machine(cloud, zone, network, name)
     assert [one["name"] for one in cloud.list("listVirtualMachines", name="web")] == ["web-1", "web-2"]
     assert cloud.list("listVirtualMachines", name="w_b") == []
+
+
+def test_objects_are_only_counted_where_no_more_is_wanted(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    network = isolated_network(cloud, zone, "n1")
+    for name in ("m1", "m2"):
+        machine(cloud, zone, network, name)
+    for command, number in (("listVirtualMachines", 2), ("listVolumes", 2), ("listNetworks", 1)):
+        assert cloud.api(command, retrieveonlyresourcecount=True) == {"count": number}
+    assert cloud.api("listVirtualMachines", retrieveonlyresourcecount=True, name="m3") == {}
+    assert cloud.api("listVirtualMachines", page=9, pagesize=5) == {"count": 2}

@@ -151,6 +151,7 @@ _SHARED = {
     "ids",
     "tags",
     "showicon",
+    "retrieveonlyresourcecount",
 }
 
 

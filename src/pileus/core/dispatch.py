@@ -171,7 +171,8 @@ def shaped(spec: CommandSpec, result: Any, call: Call) -> dict[str, Any]:
         items = visible(spec, result.items, call.caller.role)
         if wire.kind == "object" and len(items) == 1:
             return {wire.response: items[0]}
-        return {"count": result.count, wire.response: items} if items or result.count else {}
+        counted = {"count": result.count} if result.count else {}
+        return counted | {wire.response: items} if items else counted
     if not isinstance(result, dict):
         raise TypeError(f"{spec.name} answered {type(result).__name__}, which is no answer")
     found = cast(dict[str, Any], result)

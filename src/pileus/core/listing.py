@@ -94,6 +94,7 @@ class ListCommand(Command):
     keyword: str | None = None
     tags: Entries | None = None
     showicon: bool = False
+    retrieveonlyresourcecount: bool = False
 
     def query(self, call: Call) -> Query:
         """Return conditions and order."""
@@ -110,6 +111,8 @@ class ListCommand(Command):
     def run(self, call: Call) -> Listed:
         """Count, fetch the page, render it."""
         query = self.query(call).tagged(self.tags)
+        if self.retrieveonlyresourcecount:
+            return Listed([], fetch(call.db, query, 1, 1)[1])
         rows, count = fetch(call.db, query, self.page, self.pagesize)
         return Listed(self.view(call, rows), count)
 

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.core import database, entities, jobs
-from pileus.core.calls import Call, Listed
+from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
-from pileus.core.listing import OwnedListCommand, Query, fetch
+from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import store
 from pileus.infrastructure.model import address as plain_address
@@ -120,7 +120,6 @@ class ListPublicIpAddresses(OwnedListCommand):
     issourcenat: bool | None = None
     isstaticnat: bool | None = None
     fordisplay: bool | None = None
-    retrieveonlyresourcecount: bool = False
 
     def query(self, call: Call) -> Query:
         """Return the addresses that match."""
@@ -151,12 +150,6 @@ class ListPublicIpAddresses(OwnedListCommand):
         if self.forvirtualnetwork is not None:
             statement = statement.where(ip_range.c.for_virtual_network == self.forvirtualnetwork)
         return statement
-
-    def run(self, call: Call) -> Listed:
-        """List them, or only count them."""
-        if self.retrieveonlyresourcecount:
-            return Listed([], fetch(call.db, self.query(call), 1, 1)[1])
-        return super().run(call)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the addresses."""

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from pileus.core import database, jobs
-from pileus.core.calls import Call, Listed
+from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
-from pileus.core.listing import OwnedListCommand, Query, fetch
+from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import store
 from pileus.infrastructure.model import address, network_domain
@@ -144,7 +144,6 @@ class ListNetworks(OwnedListCommand):
     displaynetwork: bool | None = None
     networkfilter: str | None = None
     vlan: str | None = None
-    retrieveonlyresourcecount: bool = False
 
     def query(self, call: Call) -> Query:
         """Return the networks that match."""
@@ -190,12 +189,6 @@ class ListNetworks(OwnedListCommand):
             if wanted <= {name.lower() for name in row.services}
             and self.specifyipranges in (None, row.specify_ip_ranges)
         ]
-
-    def run(self, call: Call) -> Listed:
-        """List them, or only count them."""
-        if self.retrieveonlyresourcecount:
-            return Listed([], fetch(call.db, self.query(call), 1, 1)[1])
-        return super().run(call)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         """Return the networks."""
