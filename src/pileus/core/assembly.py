@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from pileus.core import events, plugins
+from pileus.core import events, housekeeping, plugins
 from pileus.core.database import Database
 from pileus.core.hostchannel import HostChannel
 from pileus.core.jobs import Engine, Hooks
@@ -89,6 +89,7 @@ def make_engine(
     """Return the job engine of a server, not yet started; the services know it from now on."""
     engine = Engine(
         services.database,
+        keep=lambda: 60.0 * services.settings.get(housekeeping.JOB_KEPT),
         server=services.server,
         channel=channel,
         services=services,

@@ -100,15 +100,19 @@ class Call:
         key: str | None,
         instance: tuple[str, str] | None = None,
         owner: Any = None,
-        deadline_seconds: float = 3600,
+        deadline_seconds: float | None = None,
         **arguments: Any,
     ) -> jobs.Submission:
         """Start a durable job in this transaction.
 
         ``key``: jobs with the same key run one after another.  ``instance``: (type, uuid) of the object, such as
         ("VirtualMachine", uuid).  ``owner``: a row with account_id and domain_id when the object is not the caller's.
+        ``deadline_seconds``: None = as the setting says.
         """
-        from pileus.core import events
+        from pileus.core import events, housekeeping
+
+        if deadline_seconds is None:
+            deadline_seconds = 60.0 * self.services.settings.get(housekeeping.JOB_MOST)
 
         if owner is not None:
             self.event_owner = (owner.account_id, owner.domain_id)

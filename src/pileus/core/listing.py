@@ -19,9 +19,18 @@ from pileus.core.calls import Call, Caller, Listed
 from pileus.core.commands import Command
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries, Ref, RefOrAll
+from pileus.core.settings import declare
 from pileus.core.statements import Listing, select
 
 MAX_PAGE = 500
+LARGEST = declare(
+    "default.page.size",
+    int,
+    MAX_PAGE,
+    "objects in a page of a list that was asked for without a size, and at most in one",
+    minimum=1,
+    maximum=100_000,
+)
 
 
 class Query:
@@ -108,6 +117,14 @@ class ListCommand(Command):
         """Check that page and pagesize go together and are in range."""
         check_paging(self.page, self.pagesize)
 
+    def prepare(self, services: Any) -> None:
+        """Check the size of the page against the setting, which is also that of a page without one."""
+        most = services.settings.get(LARGEST)
+        if self.pagesize is None:
+            self.pagesize = most
+        elif self.pagesize > most:
+            raise InvalidParameter(f"parameter pagesize must be between 1 and {most}, or -1 for no limit")
+
     def run(self, call: Call) -> Listed:
         """Count, fetch the page, render it."""
         query = self.query(call).tagged(self.tags)
@@ -151,8 +168,8 @@ def check_paging(page: int | None, pagesize: int | None) -> None:
         raise InvalidParameter(f"page and pagesize go together: parameter {missing} is missing")
     if page is not None and page < 1:
         raise InvalidParameter("parameter page counts from 1")
-    if pagesize is not None and pagesize != -1 and not 1 <= pagesize <= MAX_PAGE:
-        raise InvalidParameter(f"parameter pagesize must be between 1 and {MAX_PAGE}, or -1 for no limit")
+    if pagesize is not None and pagesize != -1 and pagesize < 1:
+        raise InvalidParameter("parameter pagesize must be at least 1, or -1 for no limit")
 
 
 def scope(

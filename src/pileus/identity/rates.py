@@ -58,6 +58,12 @@ class Counter:
                 return None
             return Window(window.ends, window.calls)
 
+    @property
+    def remembered(self) -> int:
+        """Return how many accounts' calls are remembered."""
+        with self._lock:
+            return len(self._windows)
+
     def reset(self, account_id: int | None) -> None:
         """Forget the calls of an account, or of all."""
         with self._lock:

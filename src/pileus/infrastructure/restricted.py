@@ -17,6 +17,7 @@ from pileus.core import entities
 from pileus.core.calls import Call, Caller
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import related
+from pileus.identity.settings import TAGGED_OFFERINGS, may_tag_offerings
 from pileus.infrastructure.tables import zone
 
 
@@ -44,6 +45,13 @@ def may_manage(db: Connection, caller: Caller, row: Row[Any]) -> bool:
     domains = entities.domains()
     paths = db.execute(sa.select(domains.c.path).where(domains.c.id.in_(row.domain_ids))).scalars().all()
     return bool(paths) and all(path.startswith(caller.domain_path) for path in paths)
+
+
+def check_tags(call: Call, **tags: str | None) -> None:
+    """Check that the caller may make offerings with these tags (by parameter): root admins, and by a setting others."""
+    given = [name for name, text in tags.items() if text is not None]
+    if given and not may_tag_offerings(call.services.settings, call.caller.role, call.caller.domain_id):
+        raise PermissionDenied(f"parameter {given[0]}: {TAGGED_OFFERINGS.name} lets no domain admin tag offerings")
 
 
 def visible(

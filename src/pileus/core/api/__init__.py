@@ -9,4 +9,5 @@ def load() -> None:
     """Register them."""
     for name in ("alerts", "capabilities", "configuration", "discovery", "events", "jobs"):
         importlib.import_module(f"pileus.core.api.{name}")
-    importlib.import_module("pileus.core.mailing")
+    for name in ("mailing", "housekeeping"):
+        importlib.import_module(f"pileus.core.{name}")

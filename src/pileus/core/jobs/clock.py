@@ -27,13 +27,15 @@ POLL = 1.0
 class Clock:
     """One thread that looks after time."""
 
-    def __init__(self, runtime: Runtime, membership: Membership, courier: Courier, *, keep: float) -> None:
+    def __init__(
+        self, runtime: Runtime, membership: Membership, courier: Courier, *, keep: Callable[[], float]
+    ) -> None:
         self._runtime = runtime
         self._membership = membership
         self._courier = courier
         self._periodic = Pool(2, "jobs-periodic")
         self._thread = threading.Thread(target=self._run, name="jobs-clock", daemon=True)
-        self._own = [Periodic("jobs.retention", 3600, lambda _: _sweep(runtime, keep))]
+        self._own = [Periodic("jobs.retention", 3600, lambda _: _sweep(runtime, keep()))]
         self._next_beat = 0.0
         self._due: float | None = None
         self.on_shutdown: Callable[[], object] | None = None

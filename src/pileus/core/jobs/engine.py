@@ -43,7 +43,7 @@ class Engine:
         lease: float = 10,
         per_host: int = 16,
         undo_tries: int = 8,
-        keep: float = retention.KEEP_SECONDS,
+        keep: float | Callable[[], float] = retention.KEEP_SECONDS,
         loop: asyncio.AbstractEventLoop | None = None,
         probe: Callable[[str], None] | None = None,
     ) -> None:
@@ -63,7 +63,8 @@ class Engine:
         )
         self._courier = Courier(self._runtime, channel, per_host=per_host, loop=loop)
         self._runtime.courier = self._courier
-        self._clock = Clock(self._runtime, self.membership, self._courier, keep=keep)
+        self._keep = keep
+        self._clock = Clock(self._runtime, self.membership, self._courier, keep=self.kept)
         self._workers = Workers(self._runtime, workers)
         self._listener: Any = None
         if not database.sqlite:
@@ -75,6 +76,10 @@ class Engine:
     def in_flight(self) -> int:
         """Return how many operations of jobs are in flight."""
         return self._courier.in_flight
+
+    def kept(self) -> float:
+        """Return for how many seconds jobs are kept after their end."""
+        return self._keep() if callable(self._keep) else self._keep
 
     def on_shutdown(self, function: Callable[[], object]) -> None:
         """Register what ends the process once the server was told to shut down and has finished its jobs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ def take_due(database: Database, owner: str, works: list[Periodic], services: An
     with database.read() as db:
         last_runs: dict[str, float] = {row[0]: row[1] for row in _rows(db)}
     moment = now()
-    periods = {work.name: work.period(services) for work in works}
+    periods = {work.name: _period(work, services) for work in works}
     next_runs = {name: last_runs.get(name, 0.0) + period for name, period in periods.items()}
     due = [work for work in works if next_runs[work.name] <= moment]
     taken: list[Periodic] = []
@@ -39,6 +40,14 @@ def take_due(database: Database, owner: str, works: list[Periodic], services: An
                 if _taken(db, work, owner, moment, last=last_runs.get(work.name, 0.0), next_=next_runs[work.name]):
                     taken.append(work)
     return taken, min(next_runs.values())
+
+
+def _period(work: Periodic, services: Any) -> float:
+    try:
+        return work.period(services)
+    except Exception:
+        log.exception("the period of work cannot be told; it waits, other work goes on", work=work.name)
+        return math.inf
 
 
 def _taken(db: Connection, work: Periodic, owner: str, moment: float, *, last: float, next_: float) -> bool:

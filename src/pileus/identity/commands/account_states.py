@@ -7,22 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.core.calls import ADMIN, DOMAIN_ADMIN, Call
+from pileus.core.calls import ADMIN, Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, change, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
-from pileus.core.settings import declare
 from pileus.identity import callers, roles, sessions, store, views, workflows
+from pileus.identity.settings import may_tag_offerings
 from pileus.identity.tables import account
-
-TAGGED_OFFERINGS = declare(
-    "allow.domain.admins.to.create.tagged.offerings",
-    bool,
-    False,
-    "Whether domain admins may create offerings with tags",
-    scopes=("global", "domain"),
-)
 
 
 def named(call: Call, id_: Row[Any] | None, name: str | None, within: Row[Any] | None) -> Row[Any]:
@@ -204,6 +196,4 @@ class IsAccountAllowedToCreateOfferingsWithTags(Command):
     id: Ref
 
     def run(self, call: Call) -> dict[str, Any]:
-        role = self.id.role_type
-        setting = call.services.settings.get(TAGGED_OFFERINGS, ("domain", self.id.domain_id))
-        return {"isallowed": role == ADMIN or (role == DOMAIN_ADMIN and setting)}
+        return {"isallowed": may_tag_offerings(call.services.settings, self.id.role_type, self.id.domain_id)}
