@@ -269,3 +269,11 @@ def test_signing_in_and_out_leaves_events(browser: Cloud):
     login(browser, "admin", "wrong")
     found = [e["type"] for e in browser.list("listEvents", listall=True) if e["type"].startswith("USER.LOG")]
     assert sorted(found) == ["USER.LOGIN", "USER.LOGOUT"]
+
+
+def test_cookies_can_be_held_to_encrypted_connections(browser: Cloud):
+    assert "Secure" not in login(browser, "admin", browser.password).headers["set-cookie"]
+    browser.api("updateConfiguration", name="enable.secure.session.cookie", value="true")
+    cookies = login(browser, "admin", browser.password).headers.get_list("set-cookie")
+    assert len(cookies) == 2
+    assert all("Secure" in cookie for cookie in cookies)

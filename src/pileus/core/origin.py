@@ -33,6 +33,14 @@ ALLOWED = declare(
 )
 
 
+SECURE_COOKIES = declare(
+    "enable.secure.session.cookie",
+    bool,
+    False,
+    "whether the cookies of sessions are always for encrypted connections only; without it they are where TLS is seen",
+)
+
+
 def address(services: Services, request: Request) -> str:
     """Return the address that a request comes from, "" when nobody knows."""
     peer = request.client.host if request.client else ""
@@ -49,8 +57,8 @@ def address(services: Services, request: Request) -> str:
 
 
 def encrypted(services: Services, request: Request) -> bool:
-    """Tell whether the client's connection is encrypted, to this server or to a trusted proxy."""
-    if request.url.scheme == "https":
+    """Tell whether the client's connection is encrypted, to this server or to a trusted proxy, or must be taken as it."""
+    if request.url.scheme == "https" or services.settings.get(SECURE_COOKIES):
         return True
     peer = request.client.host if request.client else ""
     return request.headers.get("x-forwarded-proto", "").lower() == "https" and _by_proxy(services, peer)

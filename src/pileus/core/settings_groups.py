@@ -16,6 +16,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
                 "user.",
                 "mandate.user.2fa",
                 "enable.user.2fa",
+                "enable.secure.session",
                 "password.",
             ),
             "API": (

@@ -49,7 +49,7 @@ def remove_account(db: Connection, account_id: int) -> None:
     db.execute(
         sa.update(user)
         .where(user.c.account_id == account_id, user.c.removed.is_(None))
-        .values(removed=moment, state="removed", api_key=None, secret_key=None)
+        .values(removed=moment, state="removed", api_key=None, secret_key=None, two_factor_key=None)
     )
     change(db, account, account_id, state="removed", removed=moment)
 

@@ -145,6 +145,7 @@ class DeleteUser(Command):
         if row.id == call.caller.user_id:
             raise PermissionDenied("nobody may delete themselves")
         gone: dict[str, Any] = {"removed": now(), "state": "removed", "api_key": None, "secret_key": None}
+        gone |= {"two_factor_state": second_factor.OFF, "two_factor_key": None}
         if not change(call.db, user, row.id, expect={"removed": None}, **gone):
             raise ConcurrentChange("the user was deleted meanwhile")
         sessions.end(call.db, row.id)
