@@ -57,7 +57,7 @@ def address(services: Services, request: Request) -> str:
 
 
 def encrypted(services: Services, request: Request) -> bool:
-    """Tell whether the client's connection is encrypted, to this server or to a trusted proxy, or must be taken as it."""
+    """Tell whether the client's connection is encrypted, to this server or a trusted proxy, or is to be taken as it."""
     if request.url.scheme == "https" or services.settings.get(SECURE_COOKIES):
         return True
     peer = request.client.host if request.client else ""
