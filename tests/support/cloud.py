@@ -91,7 +91,10 @@ class Cloud:
         """Run a cloud in a folder; ``database``: URL of an empty PostgreSQL database (default: SQLite)."""
         options = Options(data=folder, database=database, simulator=True)
         options.home.mkdir(parents=True, exist_ok=True)
-        credentials = _from_template(options) if not database else _empty(options)
+        if options.admin_file.exists():  # a cloud that ran before
+            credentials = _credentials(options)
+        else:
+            credentials = _from_template(options) if not database else _empty(options)
         cloud = cls(options, credentials, config or SimulatorConfig(), **engine)
         try:
             yield cloud

@@ -1,9 +1,12 @@
-"""One small process that serves metadata, user data and passwords to the guests of all routers of a cloud on a host.
+"""The half of the metadata service that is root: it opens sockets in routers' namespaces and reads the state files.
 
-It listens inside every router's namespace (a socket keeps the namespace it was made in), tells guests apart by the
-address they ask from, and reads each router's state again whenever its file changes.  Port 80 is the metadata
-service; port 8080 is CloudStack's password service: a GET whose header `DomU_Request` is `send_my_password` gets
-the password, until a second one with `saved_password` says that the guest has it.
+Guests never speak with it.  Each pair of listening sockets goes, with the router's state file opened for reading, to a
+worker (`pileus.agent.metadata_worker`), a process of the user nobody without any capability, which answers guests.  The
+two speak over a socket pair, a JSON object a packet:
+
+    to the worker   {"serve": NAME} with the state file, and two listening sockets when they are new; {"close": NAME};
+                    each is answered by {"done": NAME}
+    from it         {"take": PASSWORD_ID}, answered by {"taken": PASSWORD_ID} once that is on the disk
 
     python -m pileus.agent.metadata_server --state DIR --control SOCKET
 """
@@ -14,171 +17,135 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from pileus.agent import metadata_worker
 from pileus.agent.linux.setns import inside
-from pileus.dataplane import metadata
 
 METADATA_PORT = 80
 PASSWORD_PORT = 8080
-_LONGEST_HEAD = 8192  # bytes of a request's head
-_PATIENCE = 10.0  # seconds for a whole exchange
-_CONNECTIONS = 64  # of one guest at a time
 _TAKEN = "taken"  # file with the ids of the passwords that guests have got
 _RESCAN = 5.0  # seconds between looks at the folder when nobody calls
-
-Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+_ANSWER = 10.0  # seconds that the worker may take for an answer
+_FORMER = 2.0  # seconds that a former worker may take to let its ports go
 
 
 @dataclasses.dataclass(frozen=True)
-class Service:
-    """One router's service: where it listens, and its machines by address."""
+class Known:
+    """A router that the worker serves."""
 
-    namespace: str
-    address: str
-    guests: dict[str, metadata.Guest]
-
-
-@dataclasses.dataclass
-class Listener:
-    """One router's sockets and state."""
-
-    inode: int  # of the namespace: another one by the same name needs new sockets
     stamp: tuple[int, int]  # of the state file
-    service: Service
-    servers: list[asyncio.Server] = dataclasses.field(default_factory=list[asyncio.Server])
+    namespace: str
+    inode: int  # of the namespace: another one by the same name needs new sockets
+    address: str
+    passwords: frozenset[str]  # ids
 
 
-class MetadataServer:
-    """Keeps listeners equal to the state files, and answers guests."""
+class Opener:
+    """Keeps what the worker serves equal to the state files."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, worker: socket.socket) -> None:
         self._state = state
-        self._listeners: dict[str, Listener] = {}
+        self._worker = worker
+        self._known: dict[str, Known] = {}
         self._taken = set(_lines(state / _TAKEN))
-        self._open: dict[tuple[str, str], int] = {}
+        self._done: asyncio.Queue[str] = asyncio.Queue()
         self._reloading = asyncio.Lock()
+        self.ended = asyncio.Event()  # the worker is gone
+        worker.setblocking(False)
+        asyncio.get_running_loop().add_reader(worker, self._heard)
 
     async def reload(self) -> None:
-        """Open what is new, close what is gone, take over what changed."""
+        """Open what is new, close what is gone, hand over what changed."""
         async with self._reloading:
-            await self._reload()
-
-    async def _reload(self) -> None:
-        found = {path.stem: path for path in sorted(self._state.glob("*.json"))}
-        for name in [name for name in self._listeners if name not in found]:
-            self._close(name)
-        for name, path in found.items():
-            try:
-                await self._refresh(name, path)
-            except (OSError, ValueError) as error:
-                _say(f"router {name}: cannot serve its metadata yet ({error}); looked at again in {_RESCAN:.0f} s")
-                self._close(name)
+            found = {path.stem: path for path in sorted(self._state.glob("*.json"))}
+            for name in [name for name in self._known if name not in found]:
+                await self._close(name)
+            for name, path in found.items():
+                try:
+                    await self._refresh(name, path)
+                except (OSError, ValueError, KeyError) as error:
+                    _say(f"router {name}: cannot serve its metadata yet ({error}); looked at again in {_RESCAN:.0f} s")
+                    await self._close(name)
 
     async def _refresh(self, name: str, path: Path) -> None:
-        stamp = _stamp(path)
-        known = self._listeners.get(name)
-        service = known.service if known and known.stamp == stamp else _read(path)
-        inode = (Path("/run/netns") / service.namespace).stat().st_ino
-        if known and (known.inode, known.service.address) == (inode, service.address):
-            known.service, known.stamp = service, stamp
-            return
-        self._close(name)
-        sockets = inside(service.namespace, lambda: _listen(service.address))
-        listener = Listener(inode, stamp, service)
-        self._listeners[name] = listener
-        for endpoint, answer in zip(sockets, (self._metadata, self._password), strict=True):
-            client = self._client(name, answer)
-            listener.servers.append(await asyncio.start_server(client, sock=endpoint, limit=_LONGEST_HEAD))
-
-    def _close(self, name: str) -> None:
-        listener = self._listeners.pop(name, None)
-        for server in listener.servers if listener else []:
-            server.close()
-
-    def _client(self, name: str, answer: Callable[[metadata.Guest, str, str], tuple[int, bytes]]) -> Client:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            key = (name, writer.get_extra_info("peername")[0])
-            self._open[key] = self._open.get(key, 0) + 1
+        known = self._known.get(name)
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            stamp = status.st_mtime_ns, status.st_ino
+            if known is not None and known.stamp == stamp and _inode(known.namespace) == known.inode:
+                return
+            wanted = _read(file.read(), stamp)
+            file.seek(0)
+            sockets: list[socket.socket] = []
+            if known is None or (known.inode, known.address) != (wanted.inode, wanted.address):
+                await self._close(name)
+                sockets = inside(wanted.namespace, lambda: _listen(wanted.address))
+            self._known[name] = wanted
             try:
-                if self._open[key] <= _CONNECTIONS:
-                    async with asyncio.timeout(_PATIENCE):
-                        path, wish = await _request(reader)
-                        guest = self._guest(*key)
-                        status, body = answer(guest, path, wish) if guest else (404, b"")
-                        writer.write(_response(status, body))
-                        await writer.drain()
-            except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-                pass  # a guest that speaks no HTTP, or went away: its own matter
+                await self._tell({"serve": name}, name, [file.fileno(), *(each.fileno() for each in sockets)])
             finally:
-                self._open[key] -= 1
-                if not self._open[key]:
-                    del self._open[key]
-                writer.close()
-                with contextlib.suppress(ConnectionError):
-                    await writer.wait_closed()
+                for each in sockets:
+                    each.close()  # the worker has its own, which alone keep the namespace
 
-        return serve
+    async def _close(self, name: str) -> None:
+        if self._known.pop(name, None) is not None:
+            await self._tell({"close": name}, name)
 
-    def _guest(self, name: str, address: str) -> metadata.Guest | None:
-        listener = self._listeners.get(name)
-        if listener is None:
-            return None
-        path = self._state / f"{name}.json"
+    async def _tell(self, message: dict[str, str], name: str, descriptors: Sequence[int] = ()) -> None:
+        """Send a packet and wait until the worker has done what it says."""
+        self._send(message, descriptors)
+        async with asyncio.timeout(_ANSWER):
+            while await self._done.get() != name:
+                pass  # of a packet that was given up
+
+    def _send(self, message: dict[str, str], descriptors: Sequence[int] = ()) -> None:
+        socket.send_fds(self._worker, [json.dumps(message).encode()], list(descriptors))
+
+    def _heard(self) -> None:
         try:
-            stamp = _stamp(path)
-            if stamp != listener.stamp:
-                listener.service, listener.stamp = _read(path), stamp
-        except FileNotFoundError:
-            return None
-        return listener.service.guests.get(address)
-
-    def _metadata(self, guest: metadata.Guest, path: str, _wish: str) -> tuple[int, bytes]:
-        body = metadata.answer(guest, path)
-        return (200, body) if body is not None else (404, b"")
-
-    def _password(self, guest: metadata.Guest, _path: str, wish: str) -> tuple[int, bytes]:
-        if wish == "send_my_password":
-            pending = guest.password and guest.password_id not in self._taken
-            return 200, guest.password.encode() if pending else b"saved_password"
-        if wish == "saved_password":
-            self._take(guest.password_id)
-            return 200, b"saved_password"
-        return 200, b"bad_request"
+            packet = self._worker.recv(metadata_worker.LARGEST_PACKET)
+        except ConnectionError:
+            packet = b""
+        if not packet:
+            asyncio.get_running_loop().remove_reader(self._worker)
+            self.ended.set()
+            return
+        message: dict[str, Any] = json.loads(packet)
+        if "done" in message:
+            self._done.put_nowait(str(message["done"]))
+        elif "take" in message:
+            self._take(str(message["take"]))
 
     def _take(self, password_id: str) -> None:
         """Remember for good that a guest has its password, before it is told so."""
-        if not password_id or password_id in self._taken:
-            return
-        with (self._state / _TAKEN).open("a", encoding="utf-8") as file:
-            file.write(password_id + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._taken.add(password_id)
+        known = any(password_id in router.passwords for router in self._known.values())
+        if known and password_id and password_id not in self._taken:
+            with (self._state / _TAKEN).open("a", encoding="utf-8") as file:
+                file.write(password_id + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._taken.add(password_id)
+        self._send({"taken": password_id})
 
 
-async def _request(reader: asyncio.StreamReader) -> tuple[str, str]:
-    """Read a request's head; returns its path and its header DomU_Request."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    method, path, _ = head[0].split(" ", 2)
-    if method not in ("GET", "HEAD"):
-        raise ValueError(method)
-    headers = dict(line.split(":", 1) for line in head[1:] if ":" in line)
-    wish = next((value.strip() for name, value in headers.items() if name.lower() == "domu_request"), "")
-    return path, wish
+def _read(content: bytes, stamp: tuple[int, int]) -> Known:
+    state = json.loads(content)
+    passwords = frozenset(guest["password_id"] for guest in state["guests"].values())
+    return Known(stamp, state["namespace"], _inode(state["namespace"]), state["address"], passwords)
 
 
-def _response(status: int, body: bytes) -> bytes:
-    reason = "OK" if status == 200 else "Not Found"
-    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-    return f"{head}Connection: close\r\n\r\n".encode() + body
+def _inode(namespace: str) -> int:
+    return (Path("/run/netns") / namespace).stat().st_ino
 
 
 def _listen(address: str) -> list[socket.socket]:
@@ -188,13 +155,27 @@ def _listen(address: str) -> list[socket.socket]:
             endpoint = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             opened.append(endpoint)
             endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            endpoint.bind((address, port))
+            _bind_soon(endpoint, address, port)
             endpoint.listen(128)
     except OSError:
         for endpoint in opened:
             endpoint.close()
         raise
     return opened
+
+
+def _bind_soon(endpoint: socket.socket, address: str, port: int) -> None:
+    """Bind, and wait a little for the worker of a process that was killed just now to let the port go."""
+    until = time.monotonic() + _FORMER
+    while True:
+        try:
+            endpoint.bind((address, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _bind(control: Path) -> socket.socket:
@@ -208,17 +189,6 @@ def _bind(control: Path) -> socket.socket:
     return endpoint
 
 
-def _read(path: Path) -> Service:
-    state = json.loads(path.read_bytes())
-    guests = {address: metadata.Guest(**guest) for address, guest in state["guests"].items()}
-    return Service(state["namespace"], state["address"], guests)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino
-
-
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
@@ -229,31 +199,48 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-async def serve(state: Path, control: Path) -> None:
-    """Serve until SIGTERM; each connection to the control socket makes it look at the state files again."""
-    server = MetadataServer(state)
+async def serve(state: Path, control: Path, worker: socket.socket) -> None:
+    """Serve until SIGTERM or the worker's end; each connection to the control socket makes it look again."""
+    opener = Opener(state, worker)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     async def controlled(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.reload()
+        await opener.reload()
         writer.write(f"{os.getpid()}\n".encode())
         writer.close()
 
+    ends = [asyncio.create_task(event.wait()) for event in (stop, opener.ended)]
     async with await asyncio.start_unix_server(controlled, sock=_bind(control)):
-        while not stop.is_set():
-            await server.reload()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _RESCAN)
+        while not any(end.done() for end in ends):
+            await opener.reload()
+            await asyncio.wait(ends, timeout=_RESCAN, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        _say("the worker has ended; the agent starts the service again")
+    for end in ends:
+        end.cancel()
 
 
 def main() -> None:
-    """Run the server from the command line."""
+    """Run both halves from the command line."""
     parser = argparse.ArgumentParser(prog="pileus.agent.metadata_server")
     parser.add_argument("--state", type=Path, required=True, help="folder with one state file a router")
     parser.add_argument("--control", type=Path, required=True, help="unix socket that asks it to look again")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.state, arguments.control))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    taken = _lines(arguments.state / _TAKEN)
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        metadata_worker.main(theirs, taken)
+        return
+    theirs.close()
+    try:
+        asyncio.run(serve(arguments.state, arguments.control, ours))
+    finally:
+        ours.close()  # at which the worker ends
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: ``pileus server | agent | up | down | purge | status | audit | trace | api | template``.
+"""The command line: ``pileus server | agent | up | down | purge | status | audit | rekey | trace | api | template``.
 
 Imports stay inside the commands, so that ``pileus --help`` and ``pileus api`` answer at once.
 """
@@ -106,6 +106,26 @@ def audit(*, data: Data) -> int:
     found = look(data)
     sys.stdout.writelines(f"{finding}\n" for finding in found or ["the records agree"])
     return 1 if found else 0
+
+
+@app.command
+def rekey(*, data: Data) -> int:
+    """Encrypt all secrets in the database with a new key; every server of the cloud must be stopped."""
+    from pileus.core.rekeying import RekeyError
+    from pileus.core.rekeying import rekey as work
+
+    folder = _folder(data)
+    if not folder.server.exists():
+        sys.stderr.write(f"{data} holds no management server\n")
+        return 2
+    with folder.locked():
+        try:
+            changed = work(folder.data)
+        except RekeyError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+    sys.stdout.write(f"{changed} secrets are encrypted with a new key: {folder.server / 'secrets.key'}\n")
+    return 0
 
 
 @app.command

@@ -1,6 +1,7 @@
 """Secrets: encrypted at rest with a key file that lies beside the data, never inside the database.
 
-Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) from the cryptography package.
+Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) from the cryptography package.  The file has a key
+a line: the first one encrypts, all decrypt.  There are two only while ``pileus rekey`` is under way (core/rekeying.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import secrets as random
 import string
 from pathlib import Path
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 
 # Characters that people can read out to each other: without 0 O 1 l I.
 _READABLE = "".join(c for c in string.ascii_letters + string.digits if c not in "0O1lI")
@@ -25,7 +26,7 @@ class Secrets:
             descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(Fernet.generate_key())
-        self._fernet = Fernet(key_file.read_bytes().strip())
+        self._fernet = MultiFernet([Fernet(key) for key in key_file.read_bytes().split()])
 
     def encrypt(self, text: str) -> str:
         """Return the text encrypted (URL-safe base64)."""

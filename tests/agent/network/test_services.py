@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import msgspec
 
+from pileus.agent.linux.setns import inside
 from pileus.agent.operations import network as networks
 from pileus.dataplane import names
 from pileus.wire.router import GuestHost, RouterSpec
@@ -108,6 +110,38 @@ def test_a_password_is_given_until_it_is_taken(lab: Lab, spec: RouterSpec, web: 
     assert networks.look_after(lab.context)[0].passwords_taken == []
     lab.apply(hosts=spec.hosts)
     assert wish(web, "send_my_password") == b"saved_password", "never served again"
+
+
+def test_guests_speak_with_processes_of_nobody_only(lab: Lab, spec: RouterSpec, web: Client) -> None:
+    assert web.http("/latest/meta-data/local-hostname") == (200, b"web")
+    state = f"--state\0{lab.context.data}/metadata\0".encode()
+    both = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if state in _content(path)]
+    assert len(both) == 2
+    facts = [dict(line.split(":\t", 1) for line in (each / "status").read_text().splitlines()) for each in both]
+    (opener,), (worker,) = ([f for f in facts if f["Uid"].startswith("0\t") is root] for root in (True, False))
+    nobody = str(pwd.getpwnam("nobody").pw_uid)
+    assert worker["Uid"].split() == [nobody] * 4
+    assert (worker["Groups"].strip(), worker["NoNewPrivs"]) == ("", "1")
+    assert {int(worker[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    assert _listening(lab, int(opener["Pid"])) == 0
+    assert _listening(lab, int(worker["Pid"])) == 2
+    dnsmasq = Path("/proc") / lab_dnsmasq(lab).strip() / "status"
+    assert dict(line.split(":\t", 1) for line in dnsmasq.read_text().splitlines())["Uid"].split() == [nobody] * 4
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _listening(lab: Lab, pid: int) -> int:
+    """Return how many sockets that listen in the router's namespace a process has open."""
+    table = inside(names.namespace(PREFIX, lab.spec.name), lambda: Path("/proc/thread-self/net/tcp").read_text())
+    listening = {line.split()[9] for line in table.splitlines()[1:] if line.split()[3] == "0A"}
+    links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(link.removeprefix("socket:[").rstrip("]") in listening for link in links if link.startswith("socket:["))
 
 
 def test_kept_files_with_passwords_are_private(lab: Lab, spec: RouterSpec) -> None:
