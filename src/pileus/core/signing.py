@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from pileus.core.errors import ApiError
 
 _SAFE = "*-._"  # what Java's URLEncoder leaves alone beside letters and digits
+_PLAIN = re.compile(r"[A-Za-z0-9*._-]*")
 
 
 class BadSignature(ApiError):
@@ -28,6 +30,8 @@ def string_to_sign(parameters: Mapping[str, str]) -> str:
 
 
 def _encoded(value: str) -> str:
+    if _PLAIN.fullmatch(value):  # most are; a tenth of the work
+        return value
     # Python leaves "~" alone always; Java does not.
     return quote(value, safe=_SAFE).replace("~", "%7E")
 
