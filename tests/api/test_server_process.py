@@ -79,6 +79,8 @@ def test_a_server_starts_stops_and_starts_again(tmp_path: Path):
             f"http://127.0.0.1:{integration}/client/api", params={"command": "listUsers", "response": "json"}
         )
         assert trusted.status_code == 200
+        with pytest.raises(ConnectionRefusedError):  # of loopback, too, it has one address only
+            socket.create_connection(("127.0.0.2", integration), 5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     with server(options) as process:
