@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from pileus.compute import lease_ends
 from pileus.core import alerts, database, housekeeping, plugins, settings
 from pileus.core.jobs import retention
-from pileus.core.jobs.tables import job
+from pileus.core.jobs.tables import job, server
 from pileus.core.tables import alert, event
 from pileus.identity import rates
 from pileus.identity.limits.types import KINDS, Facts, Kind
 from pileus.resources import watching
+from tests.api.test_offering_effects import at_host
+from tests.api.test_templates import directory_zone
 from tests.support.cloud import Cloud, Person, Refused
+from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
 
 TESTS = Path(__file__).parent.parent
@@ -79,16 +83,6 @@ def refused(cloud: Cloud, command: str, caller: Person | None = None, **paramete
     return caught.value
 
 
-def until(what: Any, limit: float = 15) -> Any:
-    """Wait until something is true; return it."""
-    end = time.monotonic() + limit
-    while not (found := what()):
-        if time.monotonic() > end:
-            raise TimeoutError("it did not come true")
-        time.sleep(0.05)
-    return found
-
-
 def test_destroyed_machines_are_looked_for_as_often_as_the_setting_says(cloud: Cloud) -> None:
     zone = simulated_zone(cloud, hosts=1)
     made = machine(cloud, zone, isolated_network(cloud, zone, "n1"), "m1")
@@ -97,7 +91,7 @@ def test_destroyed_machines_are_looked_for_as_often_as_the_setting_says(cloud: C
     time.sleep(2.5)
     assert cloud.list("listVirtualMachines")[0]["state"] == "Destroyed"  # by default it is looked once a day
     put(cloud, "expunge.interval", "1")
-    until(lambda: cloud.list("listVirtualMachines") == [])
+    until(lambda: cloud.list("listVirtualMachines") == [], 15)
 
 
 def test_so_many_hosts_are_tried(cloud: Cloud) -> None:
@@ -115,28 +109,23 @@ def test_so_many_hosts_are_tried(cloud: Cloud) -> None:
 
 
 def test_a_template_may_be_as_large_as_the_setting_says(cloud: Cloud, tmp_path: Path) -> None:
-    zone = simulated_zone(cloud, hosts=1)
-    cloud.api("addImageStore", name="files", provider="directory", zoneid=zone["zone"], url=f"file://{tmp_path}/store")
+    zone = directory_zone(cloud, tmp_path)
     image = cloud.options.home / "builtin" / "large.raw"
     image.parent.mkdir(exist_ok=True)
-    with image.open("wb") as file:
-        file.truncate((1 << 30) + 512)
     ordered = {
         "displaytext": "x", "format": "RAW", "hypervisor": "Simulator", "zoneid": zone["zone"], "url": f"file://{image}",
     }  # fmt: skip
-    ended = []
-    for size in (1, 2):
-        put(cloud, "max.template.iso.size", size)
-        (made,) = cloud.api("registerTemplate", name=f"t{size}", **ordered)["template"]
+    put(cloud, "max.template.iso.size", 1)
+    for name, size in (("large", (1 << 30) + 512), ("small", 1 << 20)):
+        with image.open("wb") as file:
+            file.truncate(size)
+        (made,) = cloud.api("registerTemplate", name=name, **ordered)["template"]
 
-        def status(id_: str = made["id"]) -> str:
+        def ended(id_: str = made["id"], fits: bool = name == "small") -> bool:
             (shown,) = cloud.list("listTemplates", templatefilter="self", id=id_)
-            return (
-                "Ready" if shown["isready"] else shown.get("status", "") if "larger" in shown.get("status", "") else ""
-            )
+            return shown["isready"] if fits else "larger than" in (shown.get("status") or "")
 
-        ended.append(until(status, 60))
-    assert ("larger than" in ended[0], ended[1]) == (True, "Ready")
+        until(ended, 60, name)
 
 
 WATCHED = [*watching.BY_CLUSTER.values(), *watching.BY_ZONE.values()]
@@ -291,7 +280,7 @@ def test_old_records_are_deleted_when_operators_want_it(cloud: Cloud, table: sa.
     assert there(old)  # never
     put(cloud, f"{begin}.interval", "1")
     put(cloud, f"{begin}.delay", "10")
-    until(lambda: not there(old))  # by itself
+    until(lambda: not there(old), 15)  # by itself
     with cloud.services.database.read() as db:
         assert db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() >= 2
 
@@ -313,3 +302,63 @@ def test_jobs_are_kept_and_may_take_as_long_as_the_settings_say(cloud: Cloud) ->
     retention.sweep(cloud.services.database, cloud.engine.kept())
     assert refused(cloud, "queryAsyncJobResult", jobid=first).code == 431
     assert cloud.api("queryAsyncJobResult", jobid=second)["jobstatus"] == 1
+
+
+BURSTS = {
+    "vm.disk.bytes.maximum.read.length": "bytesreadrate",
+    "vm.disk.bytes.maximum.write.length": "byteswriterate",
+    "vm.disk.iops.maximum.read.length": "iopsreadrate",
+    "vm.disk.iops.maximum.write.length": "iopswriterate",
+}
+RATES = {
+    "vm.disk.throttling.bytes_read_rate": "read_bytes_sec",
+    "vm.disk.throttling.bytes_write_rate": "write_bytes_sec",
+    "vm.disk.throttling.iops_read_rate": "read_iops_sec",
+    "vm.disk.throttling.iops_write_rate": "write_iops_sec",
+}
+
+
+def test_bursts_of_disks_are_as_long_as_the_settings_let_them(cloud: Cloud) -> None:
+    for name, limit in BURSTS.items():
+        burst = {limit: 5, f"{limit}max": 6, f"{limit}maxlength": 11}
+        put(cloud, name, 10)
+        assert refused(cloud, "createDiskOffering", name="x", displaytext="x", disksize=1, **burst).code == 431
+        put(cloud, name, 11)
+        assert cloud.api("createDiskOffering", name=limit, displaytext="x", disksize=1, **burst)
+
+
+def test_disks_are_as_fast_as_the_settings_let_them(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    for number, name in enumerate(RATES, 100):
+        put(cloud, name, number)
+    made = machine(cloud, zone, isolated_network(cloud, zone, "n1"), "m1")
+    assert at_host(cloud, made)[0]["throttle"] == {key: number for number, key in enumerate(RATES.values(), 100)}
+
+
+def test_the_end_of_a_lease_is_told_so_many_days_before(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    put(cloud, "instance.lease.enabled", "true")
+    network = isolated_network(cloud, zone, "n1")
+    machine(cloud, zone, network, "m1", leaseduration=5, leaseexpiryaction="stop")
+
+    def told() -> int:
+        lease_ends.warn(cloud.services)
+        return len(cloud.list("listEvents", type="VM.LEASE.EXPIRING", listall=True))
+
+    put(cloud, "instance.lease.expiryevent.daysbefore", 3)
+    assert told() == 0
+    put(cloud, "instance.lease.expiryevent.daysbefore", 0)
+    assert told() == 0
+    put(cloud, "instance.lease.expiryevent.daysbefore", 6)
+    assert told() == 1
+
+
+def test_maintenance_of_a_server_waits_for_its_jobs_as_long_as_the_setting_says(cloud: Cloud) -> None:
+    moment = database.now()
+    with cloud.services.database.write() as db:
+        db.execute(server.insert().values(uuid="b:1", name="b", started=moment, heartbeat=moment + 60))
+    put(cloud, "management.server.maintenance.timeout", 7)
+    assert cloud.api("prepareForMaintenance", managementserverid="b")
+    with cloud.services.database.read() as db:
+        ends = db.execute(sa.select(server.c.drained_by).where(server.c.name == "b")).scalar_one()
+    assert 400 < ends - moment < 440

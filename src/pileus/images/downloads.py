@@ -148,7 +148,7 @@ def _receive(
     with part.open("wb") as out:
         for block, total in blocks:
             done += len(block)
-            if done > limit:
+            if max(done, total) > limit:
                 raise InvalidParameter(f"the file at {facts['url']} is larger than {limit} bytes")
             out.write(block)
             sha256.update(block)
