@@ -19,6 +19,7 @@ from pileus.identity import password_reset
 from pileus.identity.projects import settings as projects
 from tests.support.cloud import Cloud, Refused
 from tests.support.smtp import MailServer, certified, mail_server
+from tests.support.waiting import until
 
 DECLARED = {"alert.smtp": mailing.SMTP, "project.smtp": projects.SMTP, "user.password.reset.smtp": password_reset.SMTP}
 
@@ -169,3 +170,28 @@ def test_every_kind_of_mail_has_its_own_server(cloud: Cloud, begin: str):
     )
     assert DECLARED[begin].server(cloud.services) == expected
     assert [other for other, each in DECLARED.items() if each.server(cloud.services)] == [begin]
+
+
+def test_invitations_go_by_tls_too(cloud: Cloud, tls: ssl.SSLContext):
+    project = cloud.job("createProject", cloud.user, name="apollo", displaytext="a project")["id"]
+    cloud.api("updateConfiguration", name="project.invite.required", value="true")
+    with mail_server(tls=tls) as server:
+        safe = {"useStartTLS": True, "useAuth": True, "username": "postman", "password": "hush"}
+        configure(cloud, "project.smtp", host="127.0.0.1", port=server.port, **safe)
+        cloud.job("addAccountToProject", cloud.user, projectid=project, email="guest@cloud.test")
+        assert server.encrypted == ["TLSv1.3"]
+        assert server.credentials == ["\0postman\0hush"]
+        assert [message["To"] for message in server.messages] == ["guest@cloud.test"]
+
+
+def test_tokens_for_new_passwords_go_by_tls_too(cloud: Cloud, tls: ssl.SSLContext):
+    assert cloud.user.name == "user"
+    with mail_server(tls=tls) as server:
+        safe = {"useStartTLS": True, "useAuth": True, "username": "postman", "password": "hush"}
+        configure(cloud, "user.password.reset.smtp", host="127.0.0.1", port=server.port, **safe)
+        configure(cloud, "user.password.reset", enabled=True, **{"mail.domain.url": "https://cloud.test"})
+        form = {"command": "forgotPassword", "username": "user", "domain": "tests", "response": "json"}
+        assert cloud.send("POST", data=form).status_code == 200
+        until(lambda: server.messages, 10)
+        assert server.encrypted == ["TLSv1.3"]
+        assert server.credentials == ["\0postman\0hush"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Row
 
 from pileus.core import permissions
@@ -18,6 +19,8 @@ from pileus.core.services import Services
 from pileus.identity import second_factor, sessions, store, throttle
 from pileus.identity.second_factor import OFF, ON, PENDING
 from pileus.identity.tables import account, user
+
+log = structlog.get_logger(__name__)
 
 _GONE: dict[str, Any] = {
     "two_factor_state": OFF,
@@ -145,6 +148,7 @@ class Validate(Command):
         self.taken = changed is not None
         if changed is None:
             throttle.count(call.db, whom)
+            log.info("code of a second factor refused", username=row.username, user=row.uuid)
             return Success()
         throttle.forget(call.db, whom)
         expected = {"two_factor_state": row.two_factor_state, "two_factor_key": row.two_factor_key}
