@@ -50,6 +50,7 @@ LARGE = MachineSpec(
     memory_mib=1048576,
     disks=[disk(1), disk(0), disk(2, read_only=True, format="raw")],
     nics=[nic(1), nic(0)],
+    keyboard="uk",
 )
 THROTTLED = MachineSpec(
     name="i-3-8-VM",

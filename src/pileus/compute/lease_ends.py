@@ -43,6 +43,9 @@ def end(services: Services) -> None:
 
 def _end(db: Connection, row: Row[Any]) -> None:
     arguments: dict[str, Any] = {"machine": row.id}
+    if row.lease_action == leases.DESTROY and row.delete_protection:
+        _settle(db, row, leases.DONE, "VM.LEASE.EXPIRED", "has ended; it is protected from deletion and stays")
+        return
     if row.lease_action == leases.DESTROY and row.state in (model.RUNNING, model.STOPPED, model.ERROR):
         work, kind, what = stopping.destroy, "VM.DESTROY", "destroyed"
         arguments |= {"expunge": False, "volumes": []}

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pileus.core.errors import InvalidParameter
+from pileus.core.parameters import is_uuid
 
 RUNNING, STOPPED, STARTING, STOPPING = "Running", "Stopped", "Starting", "Stopping"
 DESTROYED, EXPUNGING, ERROR = "Destroyed", "Expunging", "Error"
@@ -51,6 +52,39 @@ class Size(msgspec.Struct, frozen=True):
     def cpu(self) -> int:
         """Return the MHz of all cores."""
         return self.cpus * self.cpu_mhz
+
+
+KEYBOARD = "keyboard"  # among the details
+KEYBOARDS = (
+    "de", "de-ch", "es", "es-latam", "fi", "fr", "fr-be", "fr-ch", "is", "it", "jp", "nl-be", "no", "pt", "uk", "us",
+)  # fmt: skip
+
+
+def keyboard(details: Mapping[str, str], chosen: str | None) -> dict[str, str]:
+    """Return a machine's details with the layout of its console's keyboard among them, when one is chosen."""
+    found = dict(details)
+    if chosen is not None:
+        found[KEYBOARD] = chosen.strip().lower()
+    if found.get(KEYBOARD, "us") not in KEYBOARDS:
+        raise InvalidParameter(f"parameter keyboard must be one of {', '.join(KEYBOARDS)}")
+    return found
+
+
+def custom_id(text: str | None) -> str | None:
+    """Return the id that an administrator has chosen for an object, as ids are written."""
+    if text is not None and not is_uuid(text):
+        raise InvalidParameter(f"parameter customid must be a UUID, not {text[:60]!r}")
+    return None if text is None else text.lower()
+
+
+def refuse_uefi(boot_type: str | None, mode: str | None) -> None:
+    """Check how a machine shall boot: by BIOS, which is the legacy mode."""
+    if (boot_type or "BIOS").upper() not in ("BIOS", "UEFI"):
+        raise InvalidParameter(f"parameter boottype must be BIOS or UEFI, not {(boot_type or '')[:20]!r}")
+    if (mode or "LEGACY").upper() not in ("LEGACY", "SECURE"):
+        raise InvalidParameter(f"parameter bootmode must be LEGACY or SECURE, not {(mode or '')[:20]!r}")
+    if (boot_type or "").upper() == "UEFI" or (mode or "").upper() == "SECURE":
+        raise InvalidParameter("parameter boottype: the hosts of this cloud start machines by BIOS only")
 
 
 def host_name(parameter: str, name: str) -> str:

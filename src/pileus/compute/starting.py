@@ -73,6 +73,7 @@ class Where(msgspec.Struct, frozen=True):
     host: int | None = None
     avoid: tuple[int, ...] = ()
     planner: str = ""  # "" = the service offering's, or the setting's
+    anew: bool = False  # the host that it was last on is as good as any other
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -165,7 +166,7 @@ def _request(
         pod_id=where.pod,
         cluster_id=where.cluster,
         host_id=where.host,
-        preferred_host_id=row.last_host_id,
+        preferred_host_id=None if where.anew else row.last_host_id,
         avoid=frozenset(where.avoid),
         planner=where.planner,
         neighbours=_neighbours(db, row) if planners.counts(where.planner) else (),
@@ -223,6 +224,7 @@ def _take(
         nics=nics.specs(db, row.id, found.host_id),
         vnc_password=row.vnc_password or "",
         title=row.display_name or row.name,
+        keyboard=row.details.get(model.KEYBOARD, ""),
         generation=generation,
     )
     moved = row.last_host_id if row.last_host_id not in (None, found.host_id) else None

@@ -93,6 +93,7 @@ machine = sa.Table(
     sa.Column("ha_enabled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("dynamic_scaling", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("group_name", sa.String(255)),
+    sa.Column("delete_protection", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("lease_until", sa.Float),
     sa.Column("lease_action", sa.String(16)),  # STOP DESTROY
     sa.Column("lease_state", sa.String(16)),  # PENDING DONE CANCELLED DISABLED

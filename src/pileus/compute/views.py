@@ -157,7 +157,7 @@ def _basics(row: Row[Any], in_zone: Row[Any], by: Row[Any] | None, system: Row[A
         "ostypeid": system.uuid if system is not None else None,
         "guestosid": system.uuid if system is not None else None,
         "osdisplayname": system.name if system is not None else None,
-        "deleteprotection": False,
+        "deleteprotection": row.delete_protection,
         "hasannotations": False,
         "tags": [],
     }

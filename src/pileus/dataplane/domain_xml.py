@@ -121,6 +121,10 @@ def _nic(devices: Xml.Element, nic: Nic, here: Circumstances) -> None:
     _add(element, "mtu", size=str(nic.segment.mtu))
 
 
+_KEYMAPS = {"uk": "en-gb", "us": "en-us", "jp": "ja", "es-latam": "es", "nl-be": "nl"}
+"""QEMU's names of layouts that CloudStack calls otherwise; it has not each."""
+
+
 def _consoles(devices: Xml.Element, spec: MachineSpec, here: Circumstances) -> None:
     serial = _add(devices, "serial", type="file")
     _add(serial, "source", path=here.console_log)
@@ -130,6 +134,8 @@ def _consoles(devices: Xml.Element, spec: MachineSpec, here: Circumstances) -> N
     graphics = _add(devices, "graphics", type="vnc", port="-1", autoport="yes", listen="127.0.0.1")
     if spec.vnc_password:
         graphics.set("passwd", spec.vnc_password[:LONGEST_VNC_PASSWORD])
+    if spec.keyboard:
+        graphics.set("keymap", _KEYMAPS.get(spec.keyboard, spec.keyboard))
     _add(_add(devices, "video"), "model", type="vga")
     _add(devices, "memballoon", model="virtio")
     _add(_add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")

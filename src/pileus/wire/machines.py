@@ -68,6 +68,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     vnc_password: str = ""
     title: str = ""  # display name, for people who look at the host
     generation: int = 0  # an older one than the host has is refused as "stale"
+    keyboard: str = ""  # layout of the console: "de", "fr-ch" ...; "" = the viewer's own
 
 
 class MachineState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -67,6 +67,10 @@ class DeployVirtualMachine(Command):
     dynamicscalingenabled: bool = False
     password: str | None = None
     deploymentplanner: str | None = None
+    keyboard: str | None = None
+    boottype: str | None = None
+    bootmode: str | None = None
+    customid: str | None = None
     leaseduration: int | None = None
     leaseexpiryaction: str | None = None
 
@@ -76,6 +80,9 @@ class DeployVirtualMachine(Command):
             model.host_name("name", self.name)
         if self.userdata is not None:
             self.userdata = model.user_data(self.userdata)
+        self.customid = model.custom_id(self.customid)
+        self.details = model.keyboard(self.details, self.keyboard)
+        model.refuse_uefi(self.boottype, self.bootmode)
         if self.deploymentplanner is not None:
             self.deploymentplanner = one_of("deploymentplanner", self.deploymentplanner, planners.NAMES)
         self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction, none=True)
@@ -101,7 +108,9 @@ class DeployVirtualMachine(Command):
             address=self.ipaddress,
             mac=self.macaddress,
         )
-        uuid = database.new_uuid()
+        if self.customid is not None and not call.caller.admin:
+            raise PermissionDenied("parameter customid is for root admins")
+        uuid = self.customid or database.new_uuid()
         name = self.name or f"VM-{uuid}"
         if self.name is not None:
             ordering.free_name(call.db, self.name, [plug.network.id for plug in plugs], parameter="name")

@@ -29,9 +29,11 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.identity import store as identity
+from pileus.infrastructure.model import one_of
 from pileus.infrastructure.tables import zone
 from pileus.network import nics as network_nics
 from pileus.network.tables import nic
+from pileus.scheduling import planners
 from pileus.storage.tables import volume
 from pileus.storage.volumes import DATA, DESTROY, READY
 
@@ -77,6 +79,13 @@ class StartVirtualMachine(Command):
     hostid: Ref | None = None
     podid: Ref | None = None
     clusterid: Ref | None = None
+    considerlasthost: bool = True
+    deploymentplanner: str | None = None
+
+    def check(self) -> None:
+        """Check the planner's name."""
+        if self.deploymentplanner is not None:
+            self.deploymentplanner = one_of("deploymentplanner", self.deploymentplanner, planners.NAMES)
 
     def run(self, call: Call) -> Any:
         """Start the job."""
@@ -86,6 +95,7 @@ class StartVirtualMachine(Command):
         expect(call, row, (model.STOPPED,), "started")
         identity.refuse_idle(call.db, row.account_id)
         where = place(database.one(call.db, zone, row.zone_id), self.hostid, self.podid, self.clusterid)
+        where = msgspec.structs.replace(where, planner=self.deploymentplanner or "", anew=not self.considerlasthost)
         call.describe(f"started virtual machine {row.display_name or row.name}")
         unready = network_nics.unready(call.db, networks_of(call, row))
         return submit(call, row, workflows.start, where=msgspec.to_builtins(where), implement=unready)
@@ -144,6 +154,12 @@ class DestroyVirtualMachine(Command):
         if self.expunge:
             may_expunge(call, "parameter expunge")
         expect(call, row, states, "destroyed")
+        if row.delete_protection:
+            raise InvalidParameter(
+                f"virtual machine {row.name} is protected from deletion; updateVirtualMachine deleteprotection=false "
+                "allows it",
+                uuids=((row.uuid, "id"),),
+            )
         for each in self.volumeids:
             if each.machine_id != row.id or each.type != DATA:
                 raise InvalidParameter(f"parameter volumeids: {each.name} is no data volume of {row.name}")
@@ -222,6 +238,7 @@ class UpdateVirtualMachine(Command):
     userdatadetails: dict[str, str] = {}
     details: dict[str, str] = {}
     cleanupdetails: bool = False
+    deleteprotection: bool | None = None
     leaseduration: int | None = None
     leaseexpiryaction: str | None = None
 
@@ -229,6 +246,7 @@ class UpdateVirtualMachine(Command):
         """Check name and user data."""
         if self.name is not None:
             model.host_name("name", self.name)
+        self.details = model.keyboard(self.details, None)
         self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction, none=True)
         if self.userdata:
             self.userdata = model.user_data(self.userdata)
@@ -275,6 +293,7 @@ class UpdateVirtualMachine(Command):
             "dynamic_scaling": self.isdynamicallyscalable,
             "os_type_id": self.ostypeid.id if self.ostypeid is not None else None,
             "user_data": self.userdata,
+            "delete_protection": self.deleteprotection,
         }
         changes = {column: value for column, value in wanted.items() if value is not None}
         if self.haenable:
