@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/ranges.py [--postgres] [--rounds 3]
 
-65,533 rows in the transaction of one call, while writers of SQLite wait for it.  The bar is for CPU, which is this whole
+65,533 rows in the transaction of one call, while writers of SQLite wait for it.  The bar is for CPU: this whole
 process's (on PostgreSQL the database's own work shows in the time only).
 """
 
