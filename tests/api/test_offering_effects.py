@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -335,6 +336,7 @@ def test_provisioning_reaches_the_host(cloud: Cloud, zone: dict[str, str]) -> No
     shown = volumes(cloud, made)
     assert {device: there[v["id"]] for device, v in shown.items()} == {0: "sparse", 1: "fat"}
     assert (shown[1]["physicalsize"], shown[1]["provisioningtype"]) == (10 << 30, "fat")
+    assert shown[0]["provisioningtype"] == "sparse"
 
 
 def test_the_largest_service_offering(cloud: Cloud) -> None:
@@ -349,3 +351,24 @@ def test_the_largest_service_offering(cloud: Cloud) -> None:
         error = refused(cloud, "createServiceOffering", name="x", displaytext="x", **wrong)
         assert error.code == 431
         assert named in error.text
+
+
+def test_offerings_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        zone = simulated_zone(cloud, hosts=1)
+        pool = cloud.api(
+            "createStoragePool", name="counted", url="nfs://nas/counted", zoneid=zone["zone"], scope="zone",
+            hypervisor="Simulator", capacityiops=500, tags="counted",
+        )["storagepool"]  # fmt: skip
+        data = disk(cloud, miniops=400, tags="counted")
+        by = service(cloud, diskofferingid=disk(cloud, name="root", disksize=20)["id"])
+        made = deploy(cloud, zone, serviceofferingid=by["id"], diskofferingid=data["id"])
+        assert cloud.list("listStoragePools", id=pool["id"])[0]["allocatediops"] == 400
+        assert not_deployed(cloud, zone, diskofferingid=data["id"]).code == 533
+        assert [o["name"] for o in cloud.list("listDiskOfferings", storageid=pool["id"], keyword="d")][-1] == "root"
+        assert "s" in {o["name"] for o in cloud.list("listServiceOfferings", templateid=zone["template"])}
+        assert cloud.list("listVirtualMachines", leased=True) == []
+        cloud.job("stopVirtualMachine", id=made["id"])
+        cloud.job("scaleVirtualMachine", id=made["id"], serviceofferingid=service(cloud, name="plain")["id"])
+        with cloud.services.database.read() as db:
+            assert audit.findings(db) == []

@@ -21,8 +21,9 @@ from pileus.identity.tables import user
 from pileus.images.tables import os_type, template
 from pileus.infrastructure.tables import host, zone
 from pileus.network import views as network_views
+from pileus.storage import qos
 from pileus.storage.tables import disk_offering, volume
-from pileus.storage.volumes import DATA, ROOT_RATES
+from pileus.storage.volumes import DATA, ROOT_TERMS
 
 Fields = dict[str, Any]
 
@@ -58,6 +59,7 @@ _OF_VOLUMES = Listing(
             service_offering.c.name.label("offering_name"),
             service_offering.c.display_text.label("offering_text"),
             service_offering.c.rates,
+            service_offering.c.provisioning,
         )
         .join(service_offering, service_offering.c.id == machine.c.service_offering_id)
         .where(among(machine.c.id, "machines"))
@@ -216,7 +218,7 @@ def of_volumes(db: Connection, machine_ids: Iterable[int]) -> dict[int, Fields]:
             "serviceofferingid": row.offering,
             "serviceofferingname": row.offering_name,
             "serviceofferingdisplaytext": row.offering_text,
-            ROOT_RATES: row.rates,
+            ROOT_TERMS: {"provisioningtype": row.provisioning, **qos.shown(row.rates, bursts=False)},
         }
         for row in _OF_VOLUMES(db, {"machines": list(machine_ids)})
     }

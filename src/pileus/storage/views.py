@@ -14,7 +14,7 @@ from pileus.identity import store as identity
 from pileus.images.tables import template
 from pileus.infrastructure.tables import cluster, pod, zone
 from pileus.storage import qos, tables
-from pileus.storage.volumes import ROOT_RATES, machine_fields
+from pileus.storage.volumes import ROOT_TERMS, machine_fields
 
 
 def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
@@ -65,8 +65,8 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
                 "provisioningtype": offering.provisioning,
             }
         of_machine = dict(machines.get(row.machine_id or 0, {}))
-        by_service = of_machine.pop(ROOT_RATES, {})
-        view |= qos.shown(offering.rates if offering is not None else by_service, bursts=False)
+        by_service = of_machine.pop(ROOT_TERMS, {})
+        view |= qos.shown(offering.rates, bursts=False) if offering is not None else by_service
         if made_from is not None:
             view |= {
                 "templateid": made_from.uuid,

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 Describe = Callable[[Connection, Iterable[int]], dict[int, dict[str, Any]]]
 """``describe(db, machine_ids)``: by machine, the fields that its volumes answer (virtualmachineid, vmname, ...)."""
 
-ROOT_RATES = "rates of root disks"
-"""Key of what the machine's service offering limits root disks to, among those fields; it is not answered as such."""
+ROOT_TERMS = "terms of root disks"
+"""Key of the fields that root disks answer by the machine's service offering, among those fields: not itself one."""
 
 _describers: list[Describe] = []
 
