@@ -23,14 +23,16 @@ INTERNAL_SITES = declare(
     "secstorage.allowed.internal.sites",
     str,
     "",
-    "networks (CIDR, by commas) from which templates are downloaded although their addresses are private, of "
-    "loopback or of this link",
+    "networks (CIDR, by commas) from which users may have templates downloaded although their addresses are private, "
+    "of loopback or of this link; root admins may name any address",
     check=networks,
 )
 
 MOST_REDIRECTS = 5
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+_ANYWHERE: Sequence[Network] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -61,14 +63,17 @@ def refuse_internal_literal(url: str, allowed: Sequence[Network]) -> None:
 
 
 @contextmanager
-def download(url: str, *, allowed: Sequence[Network], trusted: Sequence[str] = ()) -> Generator[httpx.Response]:
+def download(
+    url: str, *, allowed: Sequence[Network], trusted: Sequence[str] = (), named_by_admin: bool = False
+) -> Generator[httpx.Response]:
     """Open a GET of the URL as a stream; ``trusted``: certificates (PEM) that servers may be vouched for by.
 
+    A URL that a root admin named may lead inside; where its server redirects to may not.
     Raises RefusedAddressError and httpx.HTTPError.  Proxies that the environment names are not used.
     """
     with httpx.Client(verify=_context(trusted), timeout=_TIMEOUT, trust_env=False) as client:
-        for _ in range(MOST_REDIRECTS + 1):
-            with client.stream("GET", **_pinned(url, allowed)) as answer:
+        for hop in range(MOST_REDIRECTS + 1):
+            with client.stream("GET", **_pinned(url, _ANYWHERE if named_by_admin and not hop else allowed)) as answer:
                 if not answer.has_redirect_location:
                     answer.raise_for_status()
                     yield answer

@@ -70,6 +70,7 @@ def begin(call: Call, of: Row[Any], zone: Row[Any], store: Row[Any]) -> int:
         instance_uuid=of.uuid,
         deadline_seconds=_DEADLINE,
         request=call.request,
+        admin=call.caller.admin,
     )
     return copy
 
@@ -117,7 +118,7 @@ def _fetch(job: Job, facts: dict[str, Any], limit: int) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
-        blocks = _blocks(job.services, facts)
+        blocks = _blocks(job.services, facts, by_admin=job.admin)
         sha256 = _receive(facts, blocks, part, limit, lambda done: job.progress(done, "downloading"))
         inspected = formats.inspect(part, facts["format"])
         size = part.stat().st_size
@@ -163,7 +164,7 @@ def _receive(
     return sha256.hexdigest()
 
 
-def _blocks(services: Services, facts: dict[str, Any]) -> Iterator[tuple[bytes, int]]:
+def _blocks(services: Services, facts: dict[str, Any], *, by_admin: bool) -> Iterator[tuple[bytes, int]]:
     """Yield (block, bytes in all or 0) of what the URL names."""
     parts = urlsplit(str(facts["url"]))
     if parts.scheme == "file":
@@ -174,7 +175,8 @@ def _blocks(services: Services, facts: dict[str, Any]) -> Iterator[tuple[bytes, 
                 yield block, size
         return
     allowed = networks(services.settings.get(outbound.INTERNAL_SITES))
-    with outbound.download(facts["url"], allowed=allowed, trusted=_trusted(services, facts)) as answer:
+    trusted = _trusted(services, facts)
+    with outbound.download(facts["url"], allowed=allowed, trusted=trusted, named_by_admin=by_admin) as answer:
         size = int(answer.headers.get("content-length") or 0)
         for block in answer.iter_bytes(_BLOCK):
             yield block, size
