@@ -27,6 +27,7 @@ class Cloud(msgspec.Struct, kw_only=True, omit_defaults=True):
     database: str = ""
     uplink: str = "none"
     integration_port: int = 0
+    tls_port: int = 0  # 0 = no HTTPS
     public: str = ""  # the public range; "" = none was claimed (simulator)
     user: str = ""  # the system user that the server runs as; "" = the one who started it
     stopped: bool = False  # `down` was the last command

@@ -33,6 +33,7 @@ def up(
     database: Annotated[str | None, Parameter(help="PostgreSQL's URL instead of SQLite in the data folder.")] = None,
     uplink: Annotated[str | None, Parameter(help="none, auto, or an interface: the guests' way out (none).")] = None,
     integration_port: Annotated[int | None, Parameter(help="Open an unauthenticated port on loopback.")] = None,
+    tls_port: Annotated[int | None, Parameter(help="The API by HTTPS: DATA/server/tls.crt and tls.key.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make, start or repair a cloud: server, agent, zone, and a first machine that answers."""
@@ -41,7 +42,7 @@ def up(
 
     options = UpOptions(
         data=data, port=port, simulator=simulator, hosts=hosts, database=database, uplink=uplink,
-        integration_port=integration_port,
+        integration_port=integration_port, tls_port=tls_port,
     )  # fmt: skip
     steps = Steps(sys.stderr if as_json else sys.stdout)
     with _folder(data).locked():
@@ -198,6 +199,7 @@ def server(
     agent_port: int | None = None,
     agent_address: str | None = None,
     integration_port: int | None = None,
+    tls_port: int | None = None,
     simulator: Annotated[bool | None, Parameter(negative="")] = None,
     prefix: str | None = None,
 ) -> None:
@@ -209,7 +211,8 @@ def server(
 
     given = {
         "port": port, "listen": listen, "database": database, "agent_port": agent_port,
-        "agent_address": agent_address, "integration_port": integration_port, "simulator": simulator, "prefix": prefix,
+        "agent_address": agent_address, "integration_port": integration_port, "tls_port": tls_port,
+        "simulator": simulator, "prefix": prefix,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     serve(msgspec.structs.replace(Options.load(data), **changes))

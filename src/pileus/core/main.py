@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import structlog
 import uvloop
 
-from pileus.core import agent_edge, assembly, http, logs, plugins, renewal
+from pileus.core import agent_edge, assembly, http, logs, plugins, renewal, tls_edge
 from pileus.core.database import Database, insert, now
 from pileus.core.hostchannel import HostChannel, NumberedChannel
 from pileus.core.listeners import AddressTakenError, Listener
@@ -48,7 +48,7 @@ def serve(options: Options) -> None:
     os.umask(0o077)  # what a server writes is its own
     try:
         uvloop.run(_Server(options).run())
-    except AddressTakenError as error:
+    except (AddressTakenError, tls_edge.UnusableCertificateError) as error:
         sys.stderr.write(f"pileus server: {error}\n")
         sys.exit(1)
 
@@ -69,6 +69,7 @@ class _Server:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._listeners: list[Listener] = []
+        self._edge: tls_edge.Edge | None = None
         self._contexts: list[ssl.SSLContext] = []  # with this server's own certificate
 
     async def run(self) -> None:
@@ -109,6 +110,8 @@ class _Server:
             if self._contexts:
                 keeper = asyncio.create_task(renewal.keep(services, authority_folder(options), self._contexts))
                 stack.callback(keeper.cancel)
+            if self._edge is not None:
+                stack.callback(asyncio.create_task(self._edge.keep()).cancel)
             await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
             log.info("server is stopping")
             ended.cancel()
@@ -118,7 +121,11 @@ class _Server:
     def _listen(self, services: Services) -> None:
         """Take the ports: the API's, the agents', and the one without credentials when it is wanted."""
         options = self._options
-        self._listeners.append(Listener(http.application(services), options.listen, options.port))
+        self._listeners.append(Listener(http.application(services), options.plain_listen, options.port))
+        if options.tls_port:
+            self._edge = tls_edge.Edge(*options.tls_files)
+            app = http.application(services)
+            self._listeners.append(Listener(app, options.listen, options.tls_port, tls=self._edge.context))
         if options.integration_port:
             self._listeners.append(
                 Listener(http.integration_application(services), "127.0.0.1", options.integration_port)

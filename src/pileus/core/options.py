@@ -25,6 +25,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     database: str = ""  # SQLAlchemy's URL; "" = SQLite in the data folder
     agent_port: int = 0  # mutual TLS: /agent/enrol, /agent/report, images; 0 = the API's port + 170
     agent_address: str = ""  # where agents reach this server; "" = the address to listen on, or the machine's own
+    tls_port: int = 0  # the API by HTTPS (tls.crt and tls.key in the server's folder); plain HTTP is on loopback then
     integration_port: int = 0  # unauthenticated, loopback only; 0 = closed
     simulator: bool = False  # hosts whose address is http://sim/... are simulated in this process
     prefix: str = ""  # of this cloud's links and namespaces: at most four characters
@@ -57,6 +58,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         except ValueError:
             pass  # a name
         return f"https://{f'[{address}]' if ':' in address else address}:{self.agents_port}"
+
+    @property
+    def plain_listen(self) -> str:
+        """Return where the API is to be had by plain HTTP: where there is HTTPS, for this machine alone."""
+        return "127.0.0.1" if self.tls_port else self.listen
+
+    @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """Return the certificate (with its chain) and the key for HTTPS."""
+        return self.home / "tls.crt", self.home / "tls.key"
 
     @property
     def admin_file(self) -> Path:

@@ -32,15 +32,24 @@ class UpOptions(msgspec.Struct, frozen=True, kw_only=True):
     database: str | None = None
     uplink: str | None = None
     integration_port: int | None = None
+    tls_port: int | None = None
 
 
 def prepare(asked: UpOptions) -> tuple[Folder, Cloud]:
     """Make the folder of a new cloud or read that of an old one; apply what was asked for."""
     folder = Folder(asked.data)
     cloud = _changed(folder.load(), asked) if folder.exists else _new(folder, asked)
+    if cloud.tls_port:
+        _check_certificate(server_options(folder, cloud))
     make_folders(folder, cloud)
     folder.save(cloud)
     return folder, cloud
+
+
+def _check_certificate(options: Options) -> None:
+    for file in options.tls_files:
+        if not file.exists():
+            raise FolderError(f"HTTPS on port {options.tls_port} needs {file} (PEM): put it there first")
 
 
 def server_options(folder: Folder, cloud: Cloud) -> Options:
@@ -51,6 +60,7 @@ def server_options(folder: Folder, cloud: Cloud) -> Options:
         database=cloud.database,
         agent_port=cloud.agent_port - 1,
         integration_port=cloud.integration_port,
+        tls_port=cloud.tls_port,
         simulator=cloud.simulator,
         prefix=cloud.prefix,
     )
@@ -100,6 +110,7 @@ def _new(folder: Folder, asked: UpOptions) -> Cloud:
         database=asked.database or "",
         uplink=asked.uplink or "none",
         integration_port=asked.integration_port or 0,
+        tls_port=asked.tls_port or 0,
         public="" if simulator else claims.public_range(folder.data, routed_networks() + package_servers()),
         user=service_user() if root else "",
     )
@@ -124,6 +135,7 @@ def _changed(cloud: Cloud, asked: UpOptions) -> Cloud:
             ("hosts", asked.hosts),
             ("uplink", asked.uplink),
             ("integration_port", asked.integration_port),
+            ("tls_port", asked.tls_port),
         )
         if value is not None
     }
