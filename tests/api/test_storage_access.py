@@ -72,9 +72,7 @@ def test_groups_come_with_what_is_made_and_are_listed(cloud: Cloud) -> None:
     zone = cloud.api("createZone", name="z", storageaccessgroups="west", **servers)["zone"]
     pod = cloud.api("createPod", name="p", zoneid=zone["id"], storageaccessgroups="west,rack")["pod"]
     at = {"zoneid": zone["id"], "podid": pod["id"], "hypervisor": "Simulator"}
-    cluster = cloud.list(
-        "addCluster", clustername="c", clustertype="CloudManaged", storageaccessgroups="blue", **at
-    )[0]
+    cluster = cloud.list("addCluster", clustername="c", clustertype="CloudManaged", storageaccessgroups="blue", **at)[0]
     host = cloud.list("addHost", url="http://sim/c/h", clusterid=cluster["id"], storageaccessgroups="own", **at)[0]
     assert (zone["storageaccessgroups"], pod["zonestorageaccessgroups"]) == ("west", "west")
     assert (cluster["podstorageaccessgroups"], host["storageaccessgroups"]) == ("west,rack", "own")
@@ -86,6 +84,29 @@ def test_groups_come_with_what_is_made_and_are_listed(cloud: Cloud) -> None:
     assert [each["name"] for each in cloud.list("listStorageAccessGroups", keyword="o")] == ["own"]
     assert [each["name"] for each in cloud.list("listStorageAccessGroups", name="rack")] == ["rack"]
     assert len(cloud.list("listStorageAccessGroups", page=2, pagesize=3)) == 1
+
+
+def test_storage_with_a_tag_rule_takes_what_fulfils_it(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    where = {"zoneid": zone["zone"], "url": "nfs://nas/ruled", "scope": "zone", "hypervisor": "Simulator"}
+    rule = "tags[0] == 'gold' && tags.length == 2"
+    with pytest.raises(Refused, match="no tag rule"):
+        cloud.api("createStoragePool", name="ruled", tags="eval('x')", istagarule=True, **where)
+    ruled = cloud.api("createStoragePool", name="ruled", tags=rule, istagarule=True, **where)["storagepool"]
+    assert (ruled["tags"], ruled["istagarule"]) == (rule, True)
+    network = isolated_network(cloud, zone, "n1")
+    at = {}
+    for name, tags in (("plain", None), ("gold", "gold,new"), ("other", "new,gold")):
+        made = cloud.api(
+            "createServiceOffering", name=name, displaytext=name, cpunumber=1, cpuspeed=500, memory=256, tags=tags
+        )["serviceoffering"]["id"]
+        try:
+            vm = machine(cloud, zone | {"offering": made}, network, name)
+            at[name] = cloud.list("listVolumes", virtualmachineid=vm["id"], listall=True)[0]["storage"]
+        except Refused as error:
+            at[name] = error.text
+    assert (at["plain"], at["gold"]) == ("primary1", "ruled")
+    assert "no storage with the tags gold, new" in at["other"]
 
 
 def test_what_storage_access_refuses(cloud: Cloud) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pileus.compute.tables import machine
-from pileus.core.jobs.prepared import Prepared
+from pileus.core.jobs.prepared import Prepared, id_list, in_list
 from pileus.infrastructure import access_groups, dedication
 from pileus.infrastructure.tables import cluster, host, hypervisor_limit, pod, zone
 from pileus.scheduling.filters import cpu, memory
@@ -45,6 +45,9 @@ _take_pool = Prepared(
 _give_pool = Prepared(
     "UPDATE storage_pool SET allocated = allocated - :size, allocated_iops = allocated_iops - :iops WHERE id = :pool"
 )
+
+
+_guarded = in_list("SELECT access_groups FROM storage_pool WHERE access_groups <> '' AND id IN_LIST(:pools)IN_END")
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -108,6 +111,10 @@ class Placement:
             give_host(db, place.host_id, request.cpu, request.memory)
             target.guests = target.most_guests
             return False
+        if not _let_in(db, place):
+            give_host(db, place.host_id, request.cpu, request.memory)
+            target.used_memory = target.memory_limit
+            return False
         taken: list[int] = []
         for pool_id, (size, iops) in sorted(wanted.items()):
             if not take_pool(db, pool_id, size, iops):
@@ -125,6 +132,15 @@ class Placement:
             snapshot.pools[pool_id].allocated += size
             snapshot.pools[pool_id].allocated_iops += iops
         return True
+
+
+def _let_in(db: Connection, place: Place) -> bool:
+    """Tell whether the pools let the host in by now: their groups may have changed since the snapshot was loaded."""
+    guarded: Sequence[Any] = _guarded(db, pools=id_list(db, place.pool_ids)).all() if place.pool_ids else ()
+    if not guarded:
+        return True
+    own = access_groups.of_host(db, place.host_id)
+    return all(not access_groups.split(row[0]).isdisjoint(own) for row in guarded)
 
 
 def _reserved(snapshot: Snapshot, place: Place) -> Reserved:
@@ -249,8 +265,8 @@ def _most_guests(db: Connection) -> dict[str, int]:
 
 
 def _all_guests(db: Connection) -> dict[int, int]:
-    counted = sa.select(machine.c.host_id, sa.func.count().label("count")).where(machine.c.host_id.is_not(None))
-    return {row.host_id: row.count for row in db.execute(counted.group_by(machine.c.host_id))}
+    counted = sa.select(machine.c.host_id, sa.func.count().label("guests")).where(machine.c.host_id.is_not(None))
+    return {row.host_id: int(row.guests) for row in db.execute(counted.group_by(machine.c.host_id))}
 
 
 def _guests(db: Connection, host_id: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.engine import Row
 
 from pileus.core import database, jobs
@@ -33,14 +33,16 @@ def fields(db: Connection, rows: Sequence[Row[Any]]) -> dict[int, dict[str, str]
     return found
 
 
-def hosts_of(db: Connection, name: str) -> list[int]:
-    """Return the hosts that a management server looks after; InvalidParameter when there is no such server."""
+def looked_after(db: Connection, name: str) -> ColumnElement[bool]:
+    """Return the condition for the hosts that a management server looks after; InvalidParameter when there is none."""
     if db.execute(sa.select(server.c.uuid).where(server.c.name == name)).first() is None:
         raise InvalidParameter(f"parameter managementserverid names no management server ({name[:64]})")
     names = _working(db)
     live = sorted(names)
     up = db.execute(sa.select(host.c.id).where(host.c.removed.is_(None), host.c.state == "Up")).scalars()
-    return [id_ for id_ in up if names.get(jobs.owner_of(id_, live) or "") == name]
+    found = [id_ for id_ in up if names.get(jobs.owner_of(id_, live) or "") == name]
+    # Written into the statement: there may be more of them than a statement may have parameters.
+    return host.c.id.in_(sa.bindparam("looked_after", found, expanding=True, literal_execute=True))
 
 
 def _working(db: Connection) -> dict[str, str]:

@@ -198,7 +198,7 @@ class ListHosts(ListCommand):
         if self.storageaccessgroup is not None:
             query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
         if self.managementserverid is not None:
-            query.where(columns.id.in_(host_servers.hosts_of(call.db, self.managementserverid)))
+            query.where(host_servers.looked_after(call.db, self.managementserverid))
         if self.virtualmachineid is not None:
             query.where(*candidates.conditions(self.virtualmachineid))
         for key, value in (("version", self.version), ("architecture", self.arch)):
