@@ -23,6 +23,7 @@ from pileus.core.main import authority_folder
 from pileus.core.mtls import client_context
 from pileus.core.pki import Authority
 from pileus.core.tables import certificate
+from pileus.infrastructure import certification
 from tests.support.cloud import Cloud, Refused
 from tests.support.realhost import RealHost, agents_listener
 from tests.support.waiting import until
@@ -245,6 +246,16 @@ def test_operators_are_told_where_renewal_is_off_or_fails(cloud: Cloud, host: Re
     look(cloud)
     assert any("has expired" in text for text in alerts(cloud))
     assert host.serial == before
+
+
+def test_operators_are_told_of_a_renewal_that_fails(
+    cloud: Cloud, host: RealHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certification, "_CALL_SECONDS", 1)
+    ends_in(cloud, host.serial, 5 * DAY)
+    host.stop()
+    look(cloud)
+    until(lambda: any("could not be renewed" in text for text in alerts(cloud)), 20, "the alert")
 
 
 def test_an_agent_does_not_renew_where_renewal_is_off(cloud: Cloud, host: RealHost) -> None:
