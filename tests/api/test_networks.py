@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -432,3 +433,17 @@ def test_machine_in_two_networks(cloud: Cloud, zone: dict[str, str]) -> None:
     assert [each["isdefault"] for each in made["nic"]] == [True, False]
     assert {each["networkid"] for each in made["nic"]} == {first, second}
     assert len(cloud.list("listRouters", listall=True)) == 2
+
+
+def test_what_hangs_on_a_network_follows_it_to_another_id(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud)
+    before, after = isolated_network(cloud, zone, "n1"), str(uuid.uuid4())
+    cloud.job("createTags", resourceids=before, resourcetype="Network", tags=[{"key": "a", "value": "b"}])
+    cloud.api("addAnnotation", entityid=before, entitytype="NETWORK", annotation="mind the gap")
+    assert cloud.job("updateNetwork", id=before, customid=after)["id"] == after
+    (found,) = cloud.list("listNetworks", id=after)
+    assert [(tag["key"], tag["resourceid"]) for tag in found["tags"]] == [("a", after)]
+    assert found["hasannotations"] is True
+    assert [one["annotation"] for one in cloud.list("listAnnotations", entitytype="NETWORK", entityid=after)] == [
+        "mind the gap"
+    ]

@@ -22,6 +22,10 @@ TagFilter = Callable[[ColumnElement[Any], Entries], ColumnElement[bool]]
 """``filter(uuid_column, wanted)``: the condition for objects that carry any of the tags."""
 
 
+Renaming = Callable[[Connection, str, str], None]
+"""``rename(db, old, new)``: the object with the uuid ``old`` is called ``new`` from now on."""
+
+
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """A field that is filled here."""
 
@@ -34,6 +38,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
 _attachments: list[Attachment] = []
 _tag_filters: list[TagFilter] = []
+_renamings: list[Renaming] = []
 
 
 def register(field: str, type_: Any, load: Loader, *, missing: Any = None, asked: str = "") -> None:
@@ -44,6 +49,17 @@ def register(field: str, type_: Any, load: Loader, *, missing: Any = None, asked
 def filter_tags(function: TagFilter) -> None:
     """Register how objects are found by their tags."""
     _tag_filters[:] = [function]
+
+
+def on_new_uuid(function: Renaming) -> None:
+    """Register what follows an object whose uuid changes."""
+    _renamings.append(function)
+
+
+def renamed(db: Connection, old: str, new: str) -> None:
+    """Have all that hangs on an object follow it to its new uuid."""
+    for rename in _renamings:
+        rename(db, old, new)
 
 
 def tagged(column: ColumnElement[Any], wanted: Entries) -> ColumnElement[bool]:

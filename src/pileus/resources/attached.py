@@ -66,6 +66,17 @@ _NOTES = Listing(
 )
 
 
+def _follow(db: Connection, old: str, new: str) -> None:
+    """Hang on an object's new uuid what hung on the old one."""
+    for column in (
+        resource_tag.c.resource_uuid,
+        resource_icon.c.resource_uuid,
+        resource_detail.c.resource_uuid,
+        annotation.c.entity_uuid,
+    ):
+        db.execute(sa.update(column.table).where(column == old).values({column: new}))
+
+
 def register() -> None:
     """Tell the core how answers are filled and how lists are filtered by tags."""
     attachments.register("tags", ["@ResourceTagResponse"], tags, missing=[])
@@ -75,6 +86,7 @@ def register() -> None:
     attachments.register("icon", "@ResourceIconResponse", icons, asked="showicon")
     attachments.register("resourcedetails", "map", details)
     attachments.filter_tags(with_tags)
+    attachments.on_new_uuid(_follow)
 
 
 def with_tags(uuid: ColumnElement[Any], wanted: Entries) -> ColumnElement[bool]:

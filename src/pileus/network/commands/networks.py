@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.core import database, jobs
+from pileus.core import attachments, database, jobs
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
@@ -237,6 +237,8 @@ class UpdateNetwork(Command):
                 changes[name] = changes[name] or None
         if changes:
             database.change(call.db, network, row.id, **changes)
+        if "uuid" in changes:
+            attachments.renamed(call.db, row.uuid, changes["uuid"])
         wanted = routers.want(call.db, row.id) if {"network_domain", "dns1", "dns2"} & set(changes) else None
         call.describe(f"changed network {row.name}")
         return call.submit(
