@@ -150,6 +150,23 @@ def test_a_domain_moves_only_where_its_tagged_machines_fit(cloud: Cloud):
     assert cloud.api("moveDomain", **move)
 
 
+def test_another_offering_counts_for_its_tags(cloud: Cloud):
+    zone, user = tagged(cloud, simulated_zone(cloud)), cloud.user
+    network = isolated_network(cloud, zone, "n1", **user.own)
+    made = machine(cloud, zone, network, "m1", startvm=False, **user.own)
+    change = {"id": made["id"], "serviceofferingid": zone["fast"]}
+    for kind, tag, enough in ((8, "fast", 2), (2, "ssd", 1)):
+        cloud.api("updateResourceLimit", resourcetype=kind, max=enough - 1, tag=tag, **user.own)
+        error = refused(cloud, "changeServiceForVirtualMachine", **change)
+        assert (error.code, f"with tag '{tag}'" in error.text) == (535, True)
+        cloud.api("updateResourceLimit", resourcetype=kind, max=enough, tag=tag, **user.own)
+    cloud.api("changeServiceForVirtualMachine", **change)
+    found = totals(cloud, "listAccounts", id=user.account["id"])
+    assert (found["cpu", "fast"], found["volume", "ssd"]) == ((2, 2, 0), (1, 1, 0))
+    cloud.api("changeServiceForVirtualMachine", id=made["id"], serviceofferingid=zone["offering"])
+    assert totals(cloud, "listAccounts", id=user.account["id"])["cpu", "fast"] == (2, 0, 2)
+
+
 def at_once(cloud: Cloud, limit: int) -> None:
     """Call for fifty machines with a tag at a time; exactly as many succeed as there may be."""
     zone, user = tagged(cloud, simulated_zone(cloud)), cloud.user

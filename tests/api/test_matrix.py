@@ -35,6 +35,7 @@ TEXT_BUT_CHECKED = {
     ("listProjectAccounts", "userid"),
     ("updateProject", "userid"),
     ("updateProjectInvitation", "projectid"),  # who is invited is no member yet: refused without an invitation
+    ("listAsyncJobs", "managementserverid"),  # for root admins only
     ("listHosts", "managementserverid"),  # servers are rows of the job engine, known by name to those who list hosts
 }
 """Parameters that name an object and are declared as text, because the command looks after them itself."""

@@ -18,7 +18,7 @@ from pileus.identity.limits.counting import Source, register, register_tags
 from pileus.identity.limits.types import BY_HOST_TAG, Key, Kind, tags_of
 from pileus.scheduling.model import unpack_tags
 from pileus.storage.tables import disk_offering, volume
-from pileus.storage.volumes import DESTROY
+from pileus.storage.volumes import DESTROY, ROOT
 
 _GONE = ", ".join(f"'{state}'" for state in (model.DESTROYED, model.EXPUNGING, model.ERROR))
 _RUNNING = ", ".join(f"'{state}'" for state in (*model.ON_HOST, "Migrating"))
@@ -70,13 +70,28 @@ def claim_start(db: Connection, row: Row[Any], offering: Row[Any]) -> None:
 
 def claim_change(db: Connection, row: Row[Any], former: Row[Any], size: model.Size, offering: Row[Any]) -> None:
     """Check that a stopped machine may have another size and service offering; only what it has more of counts."""
-    if amounts.running_only(db):
-        return
-    had = _bodies(model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib))
-    gets = _bodies(size)
-    had_by_tag = _of_tags(db, had, former.host_tags)
-    by_tag = {key: amount - had_by_tag.get(key, 0) for key, amount in _of_tags(db, gets, offering.host_tags).items()}
-    checking.claim(db, row.account_id, {kind: amount - had[kind] for kind, amount in gets.items()}, by_tag)
+    wanted: dict[Kind, int] = {}
+    by_tag = _of_root(db, row.id, unpack_tags(offering.storage_tags) - unpack_tags(former.storage_tags))
+    if not amounts.running_only(db):
+        had = _bodies(model.Size(cpus=row.cpus, cpu_mhz=row.cpu_mhz, memory_mib=row.memory_mib))
+        gets = _bodies(size)
+        had_by_tag = _of_tags(db, had, former.host_tags)
+        wanted = {kind: amount - had[kind] for kind, amount in gets.items()}
+        by_tag |= {
+            key: amount - had_by_tag.get(key, 0) for key, amount in _of_tags(db, gets, offering.host_tags).items()
+        }
+    checking.claim(db, row.account_id, wanted, by_tag)
+
+
+def _of_root(db: Connection, machine_id: int, tags: frozenset[str]) -> dict[Key, int]:
+    """Return what a root disk on its service offering's terms counts for storage tags that it did not have."""
+    known = [tag for tag in tags_of(services.of(db).settings, Kind.VOLUMES) if tag in tags]
+    c = volume.c
+    of = sa.select(c.size).where(c.machine_id == machine_id, c.type == ROOT, c.removed.is_(None))
+    size = db.execute(of.where(c.disk_offering_id.is_(None))).scalar() if known else None
+    if size is None:
+        return {}
+    return {key: much for tag in known for key, much in (((Kind.VOLUMES, tag), 1), ((Kind.PRIMARY_STORAGE, tag), size))}
 
 
 def claim_again(db: Connection, row: Row[Any]) -> None:

@@ -13,7 +13,7 @@ from pileus.core.api.owners import Owners
 from pileus.core.calls import Call
 from pileus.core.commands import Command, CommandSpec, command
 from pileus.core.dispatch import visible
-from pileus.core.errors import MissingParameter
+from pileus.core.errors import MissingParameter, PermissionDenied
 from pileus.core.jobs.tables import job, server
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Date
@@ -70,6 +70,8 @@ class ListAsyncJobs(OwnedListCommand):
         query = Query(job, job.c.id.desc()).where(job.c.cmd != "").contains(self.keyword, job.c.cmd)
         query.equals(job.c.instance_uuid, self.resourceid).same(job.c.instance_type, self.resourcetype)
         if self.managementserverid is not None:
+            if not call.caller.admin:
+                raise PermissionDenied("parameter managementserverid is for root admins")
             named = sa.select(server.c.uuid).where(server.c.name == self.managementserverid)
             if call.db.execute(named).first() is None:
                 raise entities.unknown("managementserverid", self.managementserverid, "management server")
