@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from pileus.compute import audit
 from pileus.drivers.simulator import state as hosts
+from pileus.drivers.simulator.tables import sim_object
 from tests.api.test_zones import refused
 from tests.support.cloud import Cloud, Refused
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -159,3 +162,54 @@ def test_dynamic_scaling_is_a_flag_of_the_offering(cloud: Cloud, zone: dict[str,
     assert made["isdynamicallyscalable"] is False
     error = refused(cloud, "updateVirtualMachine", id=made["id"], isdynamicallyscalable=True)
     assert (error.code, "does not allow it" in error.text) == (431, True)
+
+
+def test_a_volatile_machine_is_rebooted_with_a_new_root_disk(cloud: Cloud, zone: dict[str, str]) -> None:
+    by = service(cloud, name="volatile", cpunumber=1, cpuspeed=500, memory=128, isvolatile=True)
+    assert cloud.list("listServiceOfferings", id=by)[0]["isvolatile"] is True
+    network = isolated_network(cloud, zone, "n")
+    data = cloud.list("listDiskOfferings", name="Small")[0]["id"]
+    made = machine(cloud, zone | {"offering": by}, network, "m1", diskofferingid=data)
+    disks = {v["type"]: v["id"] for v in cloud.list("listVolumes", virtualmachineid=made["id"])}
+    write_on(cloud, *disks.values())
+    assert written(cloud) == set(disks.values())
+    again = cloud.job("rebootVirtualMachine", id=made["id"])
+    assert (again["state"], again["hostid"]) == ("Running", made["hostid"])
+    assert again["nic"][0]["ipaddress"] == made["nic"][0]["ipaddress"]
+    assert written(cloud) == {disks["DATADISK"]}
+    found = cloud.list("listVolumes", virtualmachineid=made["id"])
+    assert {(v["type"], v["id"], v["state"]) for v in found} == {(t, id_, "Ready") for t, id_ in disks.items()}
+    assert sound(cloud)
+    steady = machine(cloud, zone, network, "m2")
+    (root,) = cloud.list("listVolumes", virtualmachineid=steady["id"])
+    write_on(cloud, root["id"])
+    cloud.job("rebootVirtualMachine", id=steady["id"])
+    assert root["id"] in written(cloud)
+
+
+def test_a_volatile_machine_that_cannot_start_is_stopped(cloud: Cloud, zone: dict[str, str]) -> None:
+    by = service(cloud, name="volatile", cpunumber=1, cpuspeed=500, memory=128, isvolatile=True)
+    made = machine(cloud, zone | {"offering": by}, isolated_network(cloud, zone, "n"), "m1")
+    cloud.api("updateHost", id=zone["host"], allocationstate="Disable")
+    error = refused(cloud, "rebootVirtualMachine", id=made["id"])
+    assert error.code == 533
+    assert cloud.list("listVirtualMachines", id=made["id"])[0]["state"] == "Stopped"
+    assert sound(cloud)
+    cloud.api("updateHost", id=zone["host"], allocationstate="Enable")
+    assert cloud.job("startVirtualMachine", id=made["id"])["state"] == "Running"
+    assert sound(cloud)
+
+
+def write_on(cloud: Cloud, *uuids: str) -> None:
+    """Leave a mark on simulated volumes, as a guest that writes on its disks."""
+    with cloud.services.database.write() as db:
+        for row in db.execute(sa.select(sim_object).where(sim_object.c.sort == "volume")).all():
+            if row.key.rpartition("/")[2] in uuids:
+                value = {**msgspec.json.decode(row.value), "written": True}
+                text = msgspec.json.encode(value).decode()
+                db.execute(sa.update(sim_object).where(sim_object.c.key == row.key).values(value=text))
+
+
+def written(cloud: Cloud) -> set[str]:
+    with cloud.services.database.read() as db:
+        return {key.partition("/")[2] for key, value in hosts.objects(db, "volume").items() if value.get("written")}

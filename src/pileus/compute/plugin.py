@@ -19,6 +19,7 @@ _MODULES = (
     "commands.planners",
     "commands.scaling",
     "scaling",
+    "renewing",
     "lease_ends",
     "workflows",
     "stopping",

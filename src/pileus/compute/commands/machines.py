@@ -15,6 +15,7 @@ from pileus.compute import (
     limits,
     model,
     ordering,
+    renewing,
     settings,
     stopping,
     usage,
@@ -118,7 +119,7 @@ class StopVirtualMachine(Command):
 
 @command("rebootVirtualMachine", event="VM.REBOOT")
 class RebootVirtualMachine(Command):
-    """Restart a running machine; forced pulls the plug instead of asking the guest."""
+    """Restart a running machine, volatile ones with a new root disk; forced pulls the plug instead of asking."""
 
     id: Ref
     forced: bool = False
@@ -128,7 +129,8 @@ class RebootVirtualMachine(Command):
         row: Row[Any] = self.id
         expect(call, row, (model.RUNNING,), "rebooted")
         call.describe(f"rebooted virtual machine {row.display_name or row.name}")
-        return submit(call, row, stopping.reboot, forced=self.forced)
+        volatile = database.one(call.db, service_offering, row.service_offering_id).is_volatile
+        return submit(call, row, renewing.renew if volatile else stopping.reboot, forced=self.forced)
 
 
 def may_expunge(call: Call, parameter: str) -> None:

@@ -74,7 +74,7 @@ class CreateServiceOffering(qos.DiskCommand):
         """Check words, sizes, and which of them go together."""
         self.storagetype = model.one_of("storagetype", self.storagetype, ("shared", "local"))
         self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, PROVISIONING)
-        later = ("offerha", "limitcpuuse", "isvolatile", "encryptroot", "gpudisplay")
+        later = ("offerha", "limitcpuuse", "encryptroot", "gpudisplay")
         restricted.refuse_set(self, *later)
         self.check_disk()
         if self.deploymentplanner is not None:
@@ -151,6 +151,7 @@ class CreateServiceOffering(qos.DiskCommand):
             lease_action=self.leaseexpiryaction,
             dynamic_scaling=self.dynamicscalingenabled,
             purge=self.purgeresources,
+            is_volatile=self.isvolatile,
             is_system=self.issystem,
             system_vm_type=self.systemvmtype,
             details=self.serviceofferingdetails or {},
