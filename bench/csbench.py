@@ -116,7 +116,7 @@ class Filler:
         self.copy("public_address", {"is_source_nat": True}, address=address, network_id=copied)
         self.copy("service_offering", {"name": "Small Instance"}, name=named("s"))
         self.copy("disk_offering", {"name": "Small"}, name=named("o"))
-        self.copy("zone", {"uuid": zone["zone"]}, name=named("z"))
+        self.copy("zone", {"uuid": zone["zone"]}, name=named("zone-"))
         self.copy("pod", {"uuid": zone["pod"]}, name=named("p"))
         self.copy("cluster", {"uuid": zone["cluster"]}, name=named("c"))
         self.copy("host", {"uuid": zone["host"]}, name=named("h"), url=named("http://sim/c1/h"), state="Disconnected")
