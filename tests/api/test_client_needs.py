@@ -70,6 +70,17 @@ def test_machines_are_found_by_a_part_of_their_name(cloud: Cloud):
     assert cloud.list("listVirtualMachines", name="w_b") == []
 
 
+def test_routers_tell_that_no_checks_run_in_them(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    network = isolated_network(cloud, zone, "n1")
+    machine(cloud, zone, network, "m1")
+    (plain,) = cloud.list("listRouters", networkid=network, fetchhealthcheckresults=False)
+    assert "healthcheckresults" not in plain
+    (asked,) = cloud.list("listRouters", networkid=network, fetchhealthcheckresults=True, healthchecksfailed=False)
+    assert (asked["healthchecksfailed"], asked["healthcheckresults"]) == (False, [])
+    assert cloud.list("listRouters", networkid=network, healthchecksfailed=True) == []
+
+
 def test_objects_are_only_counted_where_no_more_is_wanted(cloud: Cloud):
     zone = simulated_zone(cloud)
     network = isolated_network(cloud, zone, "n1")
