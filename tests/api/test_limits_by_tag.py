@@ -117,6 +117,17 @@ def test_limits_by_tag_are_set_listed_and_refused(cloud: Cloud):
         assert error.code in (401, 432, 531)
 
 
+def test_projects_have_limits_by_tag_too(cloud: Cloud):
+    zone = tagged(cloud, simulated_zone(cloud))
+    project = cloud.job("createProject", cloud.user, name="apollo", displaytext="x")["id"]
+    deploy(cloud, zone, isolated_network(cloud, zone, "n1", projectid=project), "m1", projectid=project)
+    cloud.api("updateResourceLimit", resourcetype=8, max=3, tag="fast", projectid=project)
+    found = totals(cloud, "listProjects", id=project)
+    assert (found["cpu", "fast"], found["primary_storage", "ssd"]) == ((3, 2, 1), (200, 8, 192))
+    (limit,) = cloud.list("listResourceLimits", cloud.user, projectid=project, resourcetype=8, tag="fast")
+    assert (limit["project"], limit["max"]) == ("apollo", 3)
+
+
 def test_what_is_over_the_limit_of_a_tag_is_refused(cloud: Cloud):
     zone, user = tagged(cloud, simulated_zone(cloud)), cloud.user
     network = isolated_network(cloud, zone, "n1", **user.own)
