@@ -6,7 +6,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "Access": (
         "Identity, sign-in and accounts",
         {
-            "Accounts": ("account.", "api.key.access", "allow.operations.on.users"),
+            "Accounts": ("account.", "api.key.access", "allow.operations.on.users", "allow.user.view.all"),
             "Domains": ("domain.",),
             "Projects": ("project.", "allow.user.create.projects"),
             "Sign-in": (
@@ -36,11 +36,12 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "Virtual Machine": (
                 "vm.",
                 "expunge.",
+                "expunged.",
                 "allow.user.view.destroyed",
                 "allow.user.expunge",
                 "allow.user.force",
             ),
-            "Service Offering": ("cpu.", "mem.", "custom.compute"),
+            "Service Offering": ("cpu.", "mem.", "custom.compute", "allow.domain.admins.to.create"),
             "Host": ("host", "ping.", "agent.", "cluster."),
             "High Availability": ("ha.",),
             "User Data": ("enable.additional", "userdata"),
