@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from pileus.core import pki, renewal
+from pileus.core import assembly, certificates, pki, renewal
 from pileus.core.jobs.registry import periodics
 from pileus.core.main import authority_folder
 from pileus.core.mtls import client_context
@@ -184,6 +184,11 @@ def test_a_revoked_certificate_is_refused_at_the_next_request(cloud: Cloud, host
     assert cloud.job("revokeCertificate", serial=host.serial) == {"success": True}  # twice is as good as once
     answer = host.report()
     assert (answer.status_code, "revoked" in answer.json()["error"]) == (401, True)
+    another = assembly.open_services(cloud.options, migrate=lambda _database: None)  # a server that starts now
+    try:
+        assert certificates.revoked(another, host.serial)
+    finally:
+        another.database.close()
     host.enrol()  # with a new token, and a new key
     assert host.report().status_code == 200
     assert host.report(stolen).status_code == 401

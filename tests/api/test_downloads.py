@@ -115,6 +115,8 @@ def test_a_private_authority_is_trusted_once_it_is_uploaded(
         assert made["subject"].startswith("CN=Pileus ")
         assert status(cloud, asked(cloud, zone, url, "after")) == "Download Complete"
         assert cloud.list("listTemplateDirectDownloadCertificates", id=made["id"], zoneid=zone["zone"]) == [made]
+        (shown_with_hosts,) = cloud.list("listTemplateDirectDownloadCertificates", listhosts=True, keyword="OUR")
+        assert shown_with_hosts == made | {"hostsmap": []}
         with pytest.raises(Refused, match="already exists"):
             cloud.api("uploadTemplateDirectDownloadCertificate", **upload)
         named: dict[str, Any] = {"name": "ours", **of}
@@ -132,6 +134,6 @@ def test_only_root_admins_and_only_certificates(cloud: Cloud, zone: dict[str, st
     assert caught.value.code == 401
     for wrong, what in (({}, "PEM"), ({"hypervisor": "Bochs"}, "hypervisor"), ({"name": " "}, "name")):
         with pytest.raises(Refused, match=what):
-            cloud.api("uploadTemplateDirectDownloadCertificate", **upload | wrong)
+            cloud.api("uploadTemplateDirectDownloadCertificate", **{**upload, **wrong})
     with pytest.raises(Refused, match="needed"):
         cloud.api("revokeTemplateDirectDownloadCertificate", zoneid=zone["zone"], name="x")

@@ -71,6 +71,7 @@ class ListDownloadCertificates(ListCommand):
 
     id: Ref | None = None
     zoneid: Ref | None = None
+    listhosts: bool = False
 
     def query(self, call: Call) -> Query:
         """Return those that match."""
@@ -79,8 +80,9 @@ class ListDownloadCertificates(ListCommand):
         return query.contains(self.keyword, columns.alias)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        """Return them."""
-        return view(call.db, rows)
+        """Return them; with listhosts also the hosts that hold them, which none does."""
+        more: dict[str, Any] = {"hostsmap": []} if self.listhosts else {}
+        return [item | more for item in view(call.db, rows)]
 
 
 @command("revokeTemplateDirectDownloadCertificate", manage=("id",))
