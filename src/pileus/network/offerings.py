@@ -80,7 +80,7 @@ def network_offerings(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) 
             "guestiptype": row.guest_type,
             "internetprotocol": "IPv4",
             "networkmode": "NATTED" if row.guest_type == "Isolated" else None,
-            "serviceofferingid": (routers.get(row.service_offering_id) or None) if row.services else None,
+            "serviceofferingid": routers.get(row.service_offering_id) or None,  # libcloud wants one of each, L2 too
             "service": services_of(db, list(row.services), row.capabilities),
             "forvpc": row.for_vpc,
             "fornsx": False,
