@@ -73,7 +73,12 @@ def furnish(cloud: Cloud) -> dict[str, str]:
     running = zones.machine(cloud, zone, used, "running")
     stopped = zones.machine(cloud, zone, used, "stopped")
     cloud.job("stopVirtualMachine", id=stopped["id"])
-    return zone | {"fresh": fresh, "used": used, "running": running["id"], "stopped": stopped["id"]}
+    offering = cloud.api(
+        "createServiceOffering", name="v", displaytext="v", cpunumber=1, cpuspeed=500, memory=128, isvolatile=True
+    )["serviceoffering"]["id"]
+    volatile = zones.machine(cloud, zone | {"offering": offering}, used, "volatile")
+    made = {"fresh": fresh, "used": used, "running": running["id"], "stopped": stopped["id"], "small": offering}
+    return zone | made | {"volatile": volatile["id"]}
 
 
 def deploy(ids: dict[str, str], network: str) -> list[Any]:

@@ -33,6 +33,8 @@ SCENARIOS = {
     "deploy": lambda ids: [deploy(ids, "used")],
     "start": lambda ids: [["startVirtualMachine", {"id": ids["stopped"]}]],
     "stop": lambda ids: [["stopVirtualMachine", {"id": ids["running"]}]],
+    "reboot with a new disk": lambda ids: [["rebootVirtualMachine", {"id": ids["volatile"]}]],
+    "scale": lambda ids: [["scaleVirtualMachine", {"id": ids["stopped"], "serviceofferingid": ids["small"]}]],
     "destroy": lambda ids: [["destroyVirtualMachine", {"id": ids["running"], "expunge": "true"}]],
     "network restart": lambda ids: [["restartNetwork", {"id": ids["used"], "cleanup": "true"}]],
     "network delete": lambda ids: [["deleteNetwork", {"id": ids["fresh"]}]],
