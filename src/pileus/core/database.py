@@ -176,6 +176,17 @@ def _fetch_whole(*executed: Any) -> None:
         context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor)
 
 
+_LIMITS = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 20_000,  # ms until a server that acknowledges nothing is given up
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "options": "-c lock_timeout=30s",  # as long as SQLite's busy_timeout
+}
+"""For how long PostgreSQL may keep us waiting: see libpq's connection parameters."""
+
+
 def _postgresql(url: str, pool_size: int) -> Engine:
     """Return an engine whose transactions are begun and ended by ``Database`` alone."""
     engine = sa.create_engine(
@@ -185,6 +196,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         pool_use_lifo=True,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
+        connect_args=_LIMITS,
         query_cache_size=4000,
         json_deserializer=msgspec.json.decode,
     )
