@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 OPERATIONS = (host, machine, network, pool, router, volume)  # importing them has registered their kinds
 ACPI_SECONDS = 10.0  # that guests have to shut down in a teardown
 _AGENT_END_SECONDS = 30.0
+_ending = threading.Event()
 
 
 class AlreadyRunningError(Exception):
@@ -63,7 +65,8 @@ def run(folder: Folder) -> None:
             context.hypervisor.watch(reporter.poke)
         log.info("agent is ready", host=settings.host, address=settings.address, port=settings.port)
         try:
-            service.run()
+            if not _ending.is_set():  # told to end while it was starting
+                service.run()
         finally:
             log.info("agent is stopping; guests and routers go on")
             runner.close()
@@ -224,7 +227,8 @@ def _end_agent(folder: Folder) -> None:
 
 
 def _ended(*_: object) -> None:
-    """Take the signal that has ended the server already."""
+    """Take the signal: before the service runs it is remembered, afterwards it has ended the service already."""
+    _ending.set()
 
 
 def _command(pid: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -142,3 +143,50 @@ def test_an_agent_knows_all_servers_and_moves_when_its_own_goes(
         report()
     again.close()
     management.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.root
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_an_agents_process_goes_on_with_the_other_server(
+    clouds: tuple[list[Options], list[Any], Person], tmp_path: Path
+) -> None:
+    options, processes, admin = clouds
+    data, port = tmp_path / "host", free_ports(1)[0]
+
+    def agent(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pileus.agent.main", *arguments, "--data", str(data)]
+
+    argv = [sys.executable, "-P", "-m", "pileus.core.main", "token", "--data", str(options[0].data)]
+    token = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    given = ["--server", options[0].agents_url, "--token", token, "--port", str(port), "--prefix", "tls"]
+    given += ["--report-interval", "1", "--name", "host-1"]
+    done = subprocess.run(agent("enrol", *given), capture_output=True, text=True, timeout=90, check=True)
+    host = done.stdout.strip()
+    running = subprocess.Popen(agent("run"))
+    try:
+        zone = call(options[0], admin, "createZone", name="z", networktype="Advanced", dns1="192.0.2.1",
+                    internaldns1="192.0.2.1")["zone"]["id"]  # fmt: skip
+        pod = call(options[0], admin, "createPod", name="p", zoneid=zone)["pod"]["id"]
+        at = {"zoneid": zone, "podid": pod, "hypervisor": "KVM"}
+        cluster = call(options[0], admin, "addCluster", clustername="c", clustertype="CloudManaged", **at)["cluster"][0]
+        call(options[0], admin, "addHost", clusterid=cluster["id"], url=f"https://127.0.0.1:{port}/{host}", **at)
+        urls = sorted(each.agents_url for each in options)
+        assert sorted(Folder(data).load().servers) == urls, "it is told of both when it enrols"
+
+        def pinged() -> str:
+            (found,) = call(options[1], admin, "listHosts", id=host)["host"]
+            return str(found.get("lastpinged", "")) if found["state"] == "Up" else ""
+
+        until(pinged, 60, "the agent reports")
+        processes[0].send_signal(signal.SIGKILL)
+        processes[0].wait(10)
+
+        before = pinged()
+        until(lambda: pinged() > before, 30, "the other server takes the reports")
+        until(lambda: Folder(data).load().servers == [options[1].agents_url], 30, "and tells that it is alone")
+    finally:
+        subprocess.run(agent("teardown"), check=True, timeout=90)  # ends the agent too
+        running.wait(60)
