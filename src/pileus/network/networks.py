@@ -63,7 +63,7 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
             f"parameter zoneid: guests of the Basic zone {new.zone.name} share one network with security groups, which "
             "are not supported yet; networks of one's own need an Advanced zone"
         )
-    _check_offering(db, call, new)
+    check_offering(db, new)
     physical = new.physical if new.physical is not None else _physical(db, new)
     _check_physical(db, new, physical)
     segments.refuse_impossible(db, new.zone.id, physical.isolation)
@@ -104,7 +104,8 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
     return database.one(db, network, network_id)
 
 
-def _check_offering(db: Connection, call: Call, new: NewNetwork) -> None:
+def check_offering(db: Connection, new: NewNetwork) -> None:
+    """Check that networks of this owner may have the offering in the zone."""
     offering = new.offering
     if offering.state != "Enabled":
         raise InvalidParameter(

@@ -16,11 +16,12 @@ from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import store
 from pileus.infrastructure.model import address, network_domain
-from pileus.network import model, networks, routers, views, waiting, workflows
+from pileus.network import model, networks, offering_changes, routers, views, waiting, workflows
 from pileus.network.router_jobs import key
 from pileus.network.tables import network, network_offering
 
 LEAST_MTU, MOST_MTU = 576, {"VLAN": 1500, "VXLAN": 1450}
+_ROUTED = {"network_domain", "dns1", "dns2", "offering_id"}  # of what routers are told
 
 
 def check_addressing(command: Any) -> None:
@@ -195,9 +196,12 @@ class ListNetworks(OwnedListCommand):
         return views.networks(call.db, rows, admin=call.caller.admin)
 
 
-@command("updateNetwork", event="NETWORK.UPDATE")
+@command("updateNetwork", event="NETWORK.UPDATE", ignored=("changecidr", "updateinsequence"))
 class UpdateNetwork(Command):
-    """Change a network's names, its DNS domain or its name servers; its router learns of it at once."""
+    """Change a network's names, DNS domain, name servers or offering; its router learns of it at once.
+
+    Routers are single and offerings do not choose addresses: updateinsequence and changecidr have no meaning here.
+    """
 
     id: Ref
     name: str | None = None
@@ -206,6 +210,7 @@ class UpdateNetwork(Command):
     dns1: str | None = None
     dns2: str | None = None
     displaynetwork: bool | None = None
+    networkofferingid: Ref | None = None
     customid: str | None = None
 
     def check(self) -> None:
@@ -232,6 +237,9 @@ class UpdateNetwork(Command):
             "uuid": None if self.customid is None else self.customid.lower(),
         }
         changes = {name: value for name, value in passed.items() if value is not None}
+        if self.networkofferingid is not None and self.networkofferingid.id != row.offering_id:
+            offering_changes.refuse(call, row, self.networkofferingid)
+            changes["offering_id"] = self.networkofferingid.id
         for name in ("dns1", "dns2"):
             if name in changes:
                 changes[name] = changes[name] or None
@@ -239,7 +247,7 @@ class UpdateNetwork(Command):
             database.change(call.db, network, row.id, **changes)
         if "uuid" in changes:
             attachments.renamed(call.db, row.uuid, changes["uuid"])
-        wanted = routers.want(call.db, row.id) if {"network_domain", "dns1", "dns2"} & set(changes) else None
+        wanted = routers.want(call.db, row.id) if _ROUTED & set(changes) else None
         call.describe(f"changed network {row.name}")
         return call.submit(
             workflows.update,
