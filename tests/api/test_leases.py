@@ -96,6 +96,7 @@ def test_a_lease_is_extended_and_cancelled(cloud: Cloud, zone: dict[str, str]) -
     assert longer["virtualmachine"]["leaseexpiryaction"] == "STOP"
     cancelled = cloud.api("updateVirtualMachine", id=made["id"], leaseduration=-1)["virtualmachine"]
     assert "leaseduration" not in cancelled
+    assert len(events(cloud, "VM.LEASE.CANCELLED")) == 1
     let_end(cloud, made)
     assert shown(cloud, made)["state"] == "Running"
     again = refused(cloud, "updateVirtualMachine", id=made["id"], leaseduration=2, leaseexpiryaction="STOP")

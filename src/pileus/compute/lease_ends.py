@@ -83,7 +83,7 @@ def _settle(db: Connection, row: Row[Any], state: str, kind: str, what: str) -> 
     """End a lease once, and tell of it; says whether it was still pending."""
     if not database.change(db, machine, row.id, expect={"lease_state": leases.PENDING}, lease_state=state):
         return False
-    _tell(db, row, kind, f"the lease of virtual machine {row.name} {what}")
+    tell(db, row, kind, f"the lease of virtual machine {row.name} {what}")
     log.info("a lease has ended", machine=row.uuid, state=state, action=row.lease_action)
     return True
 
@@ -103,10 +103,10 @@ def warn(services: Services) -> None:
         for row in db.execute(soon).all():
             left = leases.fields(row)["leaseduration"]
             text = f"the lease of virtual machine {row.name} ends in {left} day{'' if left == 1 else 's'}"
-            _tell(db, row, "VM.LEASE.EXPIRING", text)
+            tell(db, row, "VM.LEASE.EXPIRING", text)
 
 
-def _tell(db: Connection, row: Row[Any], kind: str, text: str) -> None:
+def tell(db: Connection, row: Row[Any], kind: str, text: str) -> None:
     """Write an event for the machine's owner that nobody asked for."""
     database.insert(
         db,

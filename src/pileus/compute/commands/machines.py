@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from pileus.compute import (
     access,
     expunging,
+    lease_ends,
     leases,
     limits,
     model,
@@ -275,6 +276,8 @@ class UpdateVirtualMachine(Command):
             ordering.free_name(call.db, changes["name"], networks, parameter="name", but=row.id)
         if changes:
             database.change(call.db, machine, row.id, **changes, updated=database.now())
+        if changes.get("lease_state") == leases.CANCELLED:
+            lease_ends.tell(call.db, row, "VM.LEASE.CANCELLED", f"the lease of virtual machine {row.name} is cancelled")
         if {"name", "user_data"} & set(changes):
             for network_id in networks:
                 network_nics.desire_router(call.db, network_id)
