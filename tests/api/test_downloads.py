@@ -132,8 +132,13 @@ def test_only_root_admins_and_only_certificates(cloud: Cloud, zone: dict[str, st
     with pytest.raises(Refused) as caught:
         cloud.api("uploadTemplateDirectDownloadCertificate", cloud.domain_admin, **upload)
     assert caught.value.code == 401
-    for wrong, what in (({}, "PEM"), ({"hypervisor": "Bochs"}, "hypervisor"), ({"name": " "}, "name")):
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "PEM"),
+        ({"hypervisor": "Bochs"}, "hypervisor"),
+        ({"name": " "}, "name"),
+    ]
+    for wrong, what in cases:
         with pytest.raises(Refused, match=what):
-            cloud.api("uploadTemplateDirectDownloadCertificate", **{**upload, **wrong})
+            cloud.api("uploadTemplateDirectDownloadCertificate", **(upload | wrong))
     with pytest.raises(Refused, match="needed"):
         cloud.api("revokeTemplateDirectDownloadCertificate", zoneid=zone["zone"], name="x")
