@@ -188,10 +188,10 @@ def measure(arguments: argparse.Namespace, database: str) -> None:
         ids = fill(database or sqlite_of(pids[0]), arguments.machines, arguments.hosts)
         requests = signed(keys, ids, SIGNED)
         uvloop.run(load(urls, requests, arguments.clients, 3))  # warms the server up
-        backends = _backends(database)
-        before, own = [cpu_seconds(pid) for pid in pids + backends], time.process_time()
+        processes = pids + backends(database)
+        before, own = [cpu_seconds(pid) for pid in processes], time.process_time()
         took = uvloop.run(load(urls, requests, arguments.clients, arguments.seconds))
-        used = [cpu_seconds(pid) - was for pid, was in zip(pids + backends, before, strict=True)]
+        used = [cpu_seconds(pid) - was for pid, was in zip(processes, before, strict=True)]
         own = time.process_time() - own
     everything = [seconds for many in took.values() for seconds in many]
     count = len(everything)
@@ -207,7 +207,7 @@ def measure(arguments: argparse.Namespace, database: str) -> None:
     print(f"load-{kind}-cpu {1000 * (servers_ + database_ + own) / count:.2f} ms/request {CPU_BAR}")
 
 
-def _backends(database: str) -> list[int]:
+def backends(database: str) -> list[int]:
     """Return the processes of PostgreSQL that serve the database."""
     if not database:
         return []
