@@ -76,3 +76,5 @@ def test_the_lists_are_of_networks(cloud: Cloud) -> None:
     for name in (LIST, "proxy.cidr"):
         with pytest.raises(Refused, match="must be networks"):
             put(cloud, name, "everywhere")
+    with pytest.raises(Refused, match="must name a network"):
+        put(cloud, LIST, " , ")

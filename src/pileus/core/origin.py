@@ -10,6 +10,13 @@ from pileus.core.netlists import networks, within
 from pileus.core.services import Services
 from pileus.core.settings import declare
 
+
+def _some_networks(text: str) -> None:
+    """Check a list of networks that must not be empty (ValueError): nobody at all could call."""
+    if not networks(text):
+        raise ValueError("must name a network (0.0.0.0/0,::/0 = everywhere)")
+
+
 VERIFY = declare("proxy.header.verify", bool, False, "whether a proxy's word on where a request comes from is taken")
 NAMES = declare(
     "proxy.header.names",
@@ -29,7 +36,7 @@ ALLOWED = declare(
     "0.0.0.0/0,::/0",
     "networks (CIDR, by commas) from which an account may sign in and call",
     scopes=("global", "account"),
-    check=networks,
+    check=_some_networks,
 )
 
 
