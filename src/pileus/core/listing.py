@@ -286,15 +286,10 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
     statement = sa.select(query.table).where(*query.conditions).order_by(*query.order)
     if size != -1:
         offset = ((page or 1) - 1) * size
-        if offset:  # skipping over ids alone is much less work than over whole rows
-            ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size)
-            place = query.seek(db, offset)
-            ids = ids.offset(offset) if place is None else ids.where(query.table.c.id >= place[0]).offset(place[1])
-            found = select(db, ids).scalars().all()
-            among = {row.id: row for row in _related(query.table)(db, {"ids": found})}
-            rows = [among[id_] for id_ in found if id_ in among]
+        if offset and "id" in query.table.c:
+            rows = _far(db, query, offset, size)
         else:
-            rows = select(db, statement.limit(size)).all()
+            rows = select(db, statement.limit(size).offset(offset) if offset else statement.limit(size)).all()
         if rows and len(rows) < size:
             return rows, offset + len(rows)
         if not rows and offset == 0:
@@ -306,6 +301,16 @@ def fetch(db: Connection, query: Query, page: int | None, pagesize: int | None) 
         return rows, count
     rows = select(db, statement).all()
     return rows, len(rows)
+
+
+def _far(db: Connection, query: Query, offset: int, size: int) -> list[Row[Any]]:
+    """Return a page that is not the first: skipping over ids alone is much less work than over whole rows."""
+    ids = sa.select(query.table.c.id).where(*query.conditions).order_by(*query.order).limit(size)
+    place = query.seek(db, offset)
+    ids = ids.offset(offset) if place is None else ids.where(query.table.c.id >= place[0]).offset(place[1])
+    found = select(db, ids).scalars().all()
+    among = {row.id: row for row in _related(query.table)(db, {"ids": found})}
+    return [among[id_] for id_ in found if id_ in among]
 
 
 def page_of(items: list[dict[str, Any]], page: int | None, pagesize: int | None) -> Listed:
