@@ -8,14 +8,13 @@ kind go to threads at once for a while.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import math
 import threading
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+import anyio.to_thread
 
 T = TypeVar("T")
 
@@ -46,7 +45,8 @@ class Lanes:
     """The threads of an API edge, and what it knows of the kinds of call that are slow."""
 
     def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, "api")
+        self._most = threads
+        self._limiter: anyio.CapacityLimiter | None = None  # made in the loop that uses it
         self._slow: dict[Hashable, tuple[float, float]] = {}  # until when a kind goes to threads, and for how long
 
     async def run(self, work: Callable[[], T], *, kind: Hashable | None = None) -> T:
@@ -60,8 +60,9 @@ class Lanes:
                 return self._here(kind, work)
             except Expired:
                 pass
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._most)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)  # by a thread that no exit waits for
 
     def _here(self, kind: Hashable, work: Callable[[], T]) -> T:
         began = time.monotonic()
