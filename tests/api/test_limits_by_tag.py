@@ -249,6 +249,16 @@ def test_only_running_machines_count_when_a_setting_says_so(cloud: Cloud):
 
 
 def test_of_many_starts_at_once_as_many_succeed_as_may_run(cloud: Cloud):
+    starts_at_once(cloud)
+
+
+@pytest.mark.postgres
+def test_of_many_starts_at_once_on_postgresql(tmp_path: Path, postgres_url: str):
+    with Cloud.start(tmp_path, database=postgres_url, workers=4) as cloud:
+        starts_at_once(cloud)
+
+
+def starts_at_once(cloud: Cloud) -> None:
     zone, user = simulated_zone(cloud), cloud.user
     network = isolated_network(cloud, zone, "n1", **user.own)
     made = [machine(cloud, zone, network, f"m{n}", startvm=False, **user.own)["id"] for n in range(12)]
