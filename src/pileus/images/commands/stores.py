@@ -154,7 +154,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
         "id": row.uuid,
         "name": row.name,
         "url": row.url,
-        "protocol": urlsplit(row.url).scheme.lower(),
+        "protocol": urlsplit(str(row.url)).scheme.lower(),
         "providername": row.provider,
         "scope": "ZONE" if row.zone_id is not None else "REGION",
         "readonly": row.read_only,
