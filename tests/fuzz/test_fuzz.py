@@ -101,12 +101,17 @@ class Fuzzed:
         if code == 200 or not self.changed():
             self.forget()
             return
-        # Something that was asked for earlier may have gone on meanwhile: once more, when all is quiet.
-        self._settle()
-        if self._send(parameters, shape) == 200:  # what stood in its way has passed
-            self.forget()
-            return
-        assert not self.changed(), f"{command} {pairs} was refused with {code}, yet {self.changed()} changed"
+        # Something that was asked for earlier may have gone on meanwhile: again, when all is quiet.
+        changed: list[str] = []
+        for _ in range(3):
+            self._settle()
+            if self._send(parameters, shape) == 200:  # what stood in its way has passed
+                self.forget()
+                return
+            changed = self.changed()
+            if not changed:
+                return
+        raise AssertionError(f"{command} {pairs} was refused with {code}, yet {changed} changed")
 
     def _send(self, parameters: dict[str, str], shape: str) -> int:
         answer = self.cloud.send("POST", data=parameters)
