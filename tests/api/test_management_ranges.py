@@ -82,7 +82,9 @@ def test_a_range_is_changed_but_not_away_from_hosts(cloud: Cloud) -> None:
     command = "updatePodManagementNetworkIpRange"
     assert "in use by hosts h (192.0.2.15)" in refused(cloud, command, newendip="192.0.2.14", **current).text
     assert "newstartip" in refused(cloud, command, **current).text
-    assert "has no range" in refused(cloud, command, **(current | {"currentendip": "192.0.2.21"}), newendip="1.1.1.1").text
+    assert (
+        "has no range" in refused(cloud, command, **(current | {"currentendip": "192.0.2.21"}), newendip="1.1.1.1").text
+    )
     assert "endip" in refused(cloud, command, newendip="192.0.3.1", **current).text
     assert cloud.job(command, newstartip="192.0.2.12", newendip="192.0.2.16", **current) == {"success": True}
     assert cloud.list("listPods")[0]["ipranges"][0]["startip"] == "192.0.2.12"
