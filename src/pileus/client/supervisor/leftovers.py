@@ -36,6 +36,15 @@ def find(data: Path, *, services_only: bool = False) -> list[Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
+def runs(pid: int) -> bool:
+    """Tell whether a process is there and has not ended (one that nobody has waited for yet, has)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
+
+
 def is_ours(argv: list[str], data: Path) -> bool:
     """Tell whether this is a command line of Pileus or of a program that it starts, with this data folder in it."""
     if not any(_names(part, str(data)) for part in argv[1:]):

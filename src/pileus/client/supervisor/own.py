@@ -57,7 +57,7 @@ class OwnSupervisor:
             return
         os.kill(pid, signal.SIGTERM)
         until = time.monotonic() + 60
-        while self.pid == pid:
+        while self.pid == pid or leftovers.runs(pid):
             if time.monotonic() > until:
                 raise FolderError(f"the supervisor {pid} of {self._folder.data} does not end; see {self._folder.logs}")
             time.sleep(0.05)
