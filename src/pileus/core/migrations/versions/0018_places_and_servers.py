@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -57,7 +58,8 @@ def _ranges() -> None:
     with op.batch_alter_table("management_range", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_management_range_pod_id"), ["pod_id"], unique=False)
     columns = ("gateway", "netmask", "start_ip", "end_ip", "created")
-    pod = sa.table("pod", sa.column("id"), sa.column("removed"), *(sa.column(name) for name in columns))
+    cells: list[sa.ColumnClause[Any]] = [sa.column(name) for name in ("id", "removed", *columns)]
+    pod = sa.table("pod", *cells)
     found = sa.select(pod).where(pod.c.removed.is_(None), pod.c.start_ip.is_not(None), pod.c.end_ip.is_not(None))
     rows = [
         {"uuid": str(uuid.uuid4()), "pod_id": row.id, **{name: getattr(row, name) for name in columns}}
