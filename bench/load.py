@@ -234,7 +234,7 @@ def sqlite_of(pid: int) -> str:
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--postgres", action="store_true", help="a private PostgreSQL, and two servers")
+    parser.add_argument("--postgres", action="store_true", help="only on a private PostgreSQL, by two servers")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--hosts", type=int, default=1_250)
@@ -244,7 +244,7 @@ def main() -> None:
     plugins.load_all()
     if not arguments.postgres:
         measure(arguments, "")
-        return
+        arguments.postgres = True
     from tests.support.postgres import fresh_database, private_server
 
     with private_server() as server, fresh_database(server, "bench_load") as database:
