@@ -176,15 +176,16 @@ def _fetch_whole(*executed: Any) -> None:
         context.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(cursor)
 
 
-_LIMITS = {
+_CONNECTING = {
     "connect_timeout": 10,  # seconds
     "tcp_user_timeout": 20_000,  # ms until a server that acknowledges nothing is given up
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "options": "-c lock_timeout=30s",  # as long as SQLite's busy_timeout
+    # As long as SQLite's busy_timeout; and no statement of ours is so long that compiling it would pay.
+    "options": "-c lock_timeout=30s -c jit=off",
 }
-"""For how long PostgreSQL may keep us waiting: see libpq's connection parameters."""
+"""For how long PostgreSQL may keep us waiting, among others: see libpq's connection parameters."""
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
@@ -196,7 +197,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         pool_use_lifo=True,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
-        connect_args=_LIMITS,
+        connect_args=_CONNECTING,
         query_cache_size=4000,
         json_deserializer=msgspec.json.decode,
     )
