@@ -139,7 +139,8 @@ def test_management_servers_and_database(cloud: Cloud) -> None:
     assert numbers["availableprocessors"] >= 1
     assert numbers["systemmemorytotal"].endswith("GiB")
     assert cloud.api("listDbMetrics")["dbMetrics"]["version"].startswith("3.")
-    assert cloud.list("listDeploymentPlanners") == [{"name": "FirstFitPlanner"}]
+    planners = [each["name"] for each in cloud.list("listDeploymentPlanners")]
+    assert planners == ["FirstFitPlanner", "UserDispersingPlanner", "UserConcentratedPodPlanner"]
 
 
 def test_events_are_found_archived_and_deleted(cloud: Cloud) -> None:
