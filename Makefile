@@ -9,9 +9,6 @@ PORT ?= 8080
 UPLINK ?= $(shell awk '$$2 == "00000000" && $$8 == "00000000" { found = 1 } END { print found ? "auto" : "none" }' /proc/net/route)
 PILEUS := .venv/bin/pileus
 PYTEST := .venv/bin/pytest
-# Many tests run real daemons beside one another on two cores: what fails there is run once more, with the machine to itself,
-# and named in the output both times.  What fails twice is a failure.
-twice = { $(PYTEST) -q $(1) || { echo '-- once more, alone: what failed'; $(PYTEST) -q -p no:xdist --lf --lfnf none $(subst -n 2 --dist loadfile,,$(1)); }; }
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,15 +32,15 @@ status:  ## Say how the cloud is
 test:  ## Run all tests but the slow ones: with simulated hosts side by side, then those that need root and guests
 	@scripts/bootstrap run test
 	@code=0; \
-	$(call twice,-n 2 --dist loadfile -m 'not slow and not root and not e2e') || code=1; \
-	$(call twice,-m '(root or e2e) and not slow') || code=1; \
+	$(PYTEST) -q -n 2 --dist loadfile -m 'not slow and not root and not e2e' || code=1; \
+	$(PYTEST) -q -m '(root or e2e) and not slow' || code=1; \
 	exit $$code
 
 test-all:  ## Run every test
 	@scripts/bootstrap run test
 	@code=0; \
-	$(call twice,-n 2 --dist loadfile -m 'not root and not e2e') || code=1; \
-	$(call twice,-m 'root or e2e') || code=1; \
+	$(PYTEST) -q -n 2 --dist loadfile -m 'not root and not e2e' || code=1; \
+	$(PYTEST) -q -m 'root or e2e' || code=1; \
 	exit $$code
 
 bench:  ## Print the figures that the project promises, beside their bars
