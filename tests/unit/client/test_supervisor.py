@@ -151,6 +151,10 @@ def test_the_unit_of_a_service(folder):
     assert "KillMode=process\n" in found
     assert f"StandardOutput=append:{folder.logs}/server.log\n" in found
     assert quoted("plain") == "plain"
+    closed = unit_text(
+        Service(name="server", argv=["/root/clone/python"], user="nobody", reads_everything=True), folder
+    )
+    assert "ExecStart=/usr/bin/setpriv --no-new-privs -- /root/clone/python\n" in closed
 
 
 def test_a_command_line_ends_with_the_service(folder):

@@ -10,6 +10,7 @@ from pileus.client.folder import Folder, FolderError
 from pileus.client.supervisor.service import CAPABILITY, Service, ServiceState
 
 UNITS = Path("/etc/systemd/system")
+SETPRIV = "/usr/bin/setpriv"
 
 
 class SystemdSupervisor:
@@ -97,7 +98,7 @@ def unit_text(service: Service, folder: Folder) -> str:
         "",
         "[Service]",
         f"# settings {service.revision}",
-        f"ExecStart={' '.join(quoted(part) for part in service.argv)}",
+        f"ExecStart={' '.join(quoted(part) for part in _argv(service))}",
         "WorkingDirectory=/",
         "Restart=always",
         "RestartSec=1",
@@ -115,6 +116,15 @@ def unit_text(service: Service, folder: Folder) -> str:
             f"CapabilityBoundingSet={capabilities}",
         ]
     return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
+
+
+def _argv(service: Service) -> list[str]:
+    """Return what systemd executes.
+
+    systemd gives a capability to what it starts, and has none of it itself when it looks for the program.  So it
+    starts one that everybody may read, which then starts ours.
+    """
+    return [SETPRIV, "--no-new-privs", "--", *service.argv] if service.reads_everything else service.argv
 
 
 def quoted(part: str) -> str:
