@@ -19,7 +19,14 @@ import anyio.to_thread
 T = TypeVar("T")
 
 QUICK = 0.02
-"""Seconds that a call may keep the loop from everything else."""
+"""Seconds of processor time that a call may take in the loop.
+
+Time by the clock would tell of the others: beside busy threads a call of 2 ms takes 100, which would send all kinds to
+threads, and keep them there.
+"""
+
+LONGEST = 0.25
+"""Seconds by the clock that a call may take in the loop: one that waits for the database uses no processor."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 320.0
 _MOST_KINDS = 5_000
@@ -30,6 +37,7 @@ class Expired(Exception):
 
 
 class _Turn(threading.local):
+    used = math.inf  # of the thread's processor time
     ends = math.inf  # by the monotonic clock
 
 
@@ -38,7 +46,7 @@ _turn = _Turn()
 
 def overdue() -> bool:
     """Tell whether the call that this thread runs has outlasted its turn in the loop."""
-    return time.monotonic() > _turn.ends
+    return time.thread_time() > _turn.used or time.monotonic() > _turn.ends
 
 
 class Lanes:
@@ -65,15 +73,14 @@ class Lanes:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)  # by a thread that no exit waits for
 
     def _here(self, kind: Hashable, work: Callable[[], T]) -> T:
-        began = time.monotonic()
-        _turn.ends = began + QUICK
+        _turn.used, _turn.ends = time.thread_time() + QUICK, time.monotonic() + LONGEST
         try:
             return work()
         finally:
-            _turn.ends = math.inf
-            ended = time.monotonic()
-            if ended - began > QUICK:
-                self._avoid(kind, ended)
+            slow = overdue()
+            _turn.used = _turn.ends = math.inf
+            if slow:
+                self._avoid(kind, time.monotonic())
             elif kind in self._slow:
                 del self._slow[kind]
 

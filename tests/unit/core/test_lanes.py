@@ -15,6 +15,13 @@ from pileus.core.database import Database
 from pileus.core.lanes import QUICK, Expired, Lanes, overdue
 
 
+def burn(seconds: float) -> None:
+    """Use so much processor time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
 def test_quick_work_is_done_in_the_loop_and_other_work_by_a_thread():
     async def ask() -> tuple[int, int]:
         each = Lanes(2)
@@ -32,7 +39,7 @@ def test_what_was_slow_goes_to_threads_for_a_while(monkeypatch: pytest.MonkeyPat
         each, here = Lanes(2), threading.get_ident()
 
         def slow() -> bool:
-            time.sleep(1.5 * QUICK)
+            burn(1.5 * QUICK)
             return threading.get_ident() == here
 
         def quick() -> bool:
@@ -52,7 +59,7 @@ def test_each_slow_turn_keeps_a_kind_out_for_longer(monkeypatch: pytest.MonkeyPa
         each, here = Lanes(2), threading.get_ident()
 
         def slow() -> bool:
-            time.sleep(1.5 * QUICK)
+            burn(1.5 * QUICK)
             return threading.get_ident() == here
 
         found = [await each.run(slow, kind="a")]
