@@ -48,6 +48,9 @@ class Command:
     def check(self) -> None:
         """Check what can be checked without the database."""
 
+    def complete(self, services: Any) -> None:
+        """Fill in and check what settings say of the parameters: waits for nothing."""
+
     def prepare(self, services: Any) -> None:
         """Do slow work before the transaction."""
 

@@ -64,6 +64,7 @@ def execute(
         refuse_when_draining(services)
         check_custom_job_id(raw)
     instance = commands.build(spec, raw)
+    instance.complete(services)
     # Attributes are replaced by rows when they are resolved: keep the text for another try.
     parameters = {name: getattr(instance, name) for name in spec.fields}
     instance.prepare(services)

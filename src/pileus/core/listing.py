@@ -117,7 +117,7 @@ class ListCommand(Command):
         """Check that page and pagesize go together and are in range."""
         check_paging(self.page, self.pagesize)
 
-    def prepare(self, services: Any) -> None:
+    def complete(self, services: Any) -> None:
         """Check the size of the page against the setting, which is also that of a page without one."""
         most = services.settings.get(LARGEST)
         if self.pagesize is None:

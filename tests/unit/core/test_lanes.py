@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pileus.core import lanes
+from pileus.core import commands, lanes, plugins
 from pileus.core.database import Database
 from pileus.core.lanes import QUICK, Expired, Lanes, overdue
 
@@ -112,3 +112,9 @@ def test_a_statement_that_outlasts_its_turn_is_interrupted_and_run_again_by_a_th
     assert len(tried) == 2
     assert tried[0] == threading.get_ident() != tried[1]
     assert held < 10 * QUICK  # not the time that the statement takes, but for a busy machine
+
+
+def test_lists_wait_for_nothing_but_the_database() -> None:
+    plugins.load_all()
+    waiting = [spec.name for spec in commands.commands().values() if spec.name.startswith("list") and not spec.at_once]
+    assert waiting == []
