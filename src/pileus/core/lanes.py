@@ -25,7 +25,7 @@ Time by the clock would tell of the others: beside busy threads a call of 2 ms t
 threads, and keep them there.
 """
 
-LONGEST = 0.25
+LONGEST = 0.05
 """Seconds by the clock that a call may take in the loop: one that waits for the database uses no processor."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 320.0
