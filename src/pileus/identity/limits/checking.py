@@ -36,8 +36,10 @@ _ABOVE: Any = (
     .where(domain.c.path.in_(sa.bindparam("paths", expanding=True)), domain.c.removed.is_(None))
     .order_by(domain.c.level)
 )
-_COUNTED: Any = sa.select(resource_count.c.type, resource_count.c.amount).where(
-    resource_count.c.account_id == sa.bindparam("account")
+_COUNTED: Any = (
+    sa.select(resource_count.c.type, sa.func.sum(resource_count.c.amount).label("amount"))
+    .where(resource_count.c.account_id == sa.bindparam("account"))
+    .group_by(resource_count.c.type)
 )
 _SET: Any = sa.select(resource_limit).where(
     sa.or_(
@@ -188,7 +190,7 @@ def in_domain(db: Connection, path: str, keys: Iterable[Key]) -> dict[Key, int]:
 
 def _of_account(db: Connection, account_id: int, keys: Sequence[Key]) -> dict[Key, int]:
     if kept(db, keys):
-        return {(Kind(row.type), ""): row.amount for row in db.execute(_COUNTED, {"account": account_id})}
+        return {(Kind(row.type), ""): int(row.amount) for row in db.execute(_COUNTED, {"account": account_id})}
     return amounts.of_accounts(db, [account_id], keys)[account_id]
 
 

@@ -4,6 +4,9 @@ A slice says of a table which rows count and for how much, in SQL; triggers made
 whatever changes a row, crashes or rolls back, the counts stay those of the rows.  The same text recounts them, for
 updateResourceCount and the audit.  ``install`` runs at each start of a server: triggers that are missing or differ
 are made, and everything is counted then.
+
+On PostgreSQL each connection counts in a slot of its own (of 64), so that transactions of one account do not wait for
+one another here; those that a limit bounds wait for the account itself (checking.py).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from pileus.core.counters import SLOTS
 from pileus.identity.limits.tables import resource_count
 from pileus.identity.limits.types import Kind
 
@@ -103,8 +107,9 @@ def _bodies(source: Source, dialect: str) -> dict[str, tuple[str, str, list[str]
     differs = "IS DISTINCT FROM" if dialect == "postgresql" else "IS NOT"
     old, new = source.when.format(r="OLD"), source.when.format(r="NEW")
     amounts = sorted(source.amounts.items())
-    plus = [_plus(source, kind, amount) for kind, amount in amounts]
-    minus = [_minus(source, kind, amount) for kind, amount in amounts]
+    slot = f"mod(pg_backend_pid(), {SLOTS})" if dialect == "postgresql" else "0"
+    plus = [_add(source, "NEW", int(kind), amount, slot) for kind, amount in amounts]
+    minus = [_add(source, "OLD", int(kind), f"-({amount})", slot) for kind, amount in amounts]
     columns = dict.fromkeys(("account_id",) if source.account == "{r}.account_id" else ())
     columns |= dict.fromkeys(source.watched)
     changed = " OR ".join([f"({old}) {differs} ({new})", *(f"OLD.{c} {differs} NEW.{c}" for c in columns)])
@@ -116,19 +121,13 @@ def _bodies(source: Source, dialect: str) -> dict[str, tuple[str, str, list[str]
     }
 
 
-def _plus(source: Source, kind: Kind, amount: str) -> str:
-    account, much, when = (text.format(r="NEW") for text in (source.account, amount, source.when))
+def _add(source: Source, row: str, kind: int, amount: str, slot: str) -> str:
+    """Return the statement that counts an amount for a row."""
+    account, much, when = (text.format(r=row) for text in (source.account, amount, source.when))
     return (
-        f"INSERT INTO resource_count (account_id, type, amount) SELECT {account}, {int(kind)}, {much} WHERE {when} "
-        "ON CONFLICT (account_id, type) DO UPDATE SET amount = resource_count.amount + excluded.amount"
-    )
-
-
-def _minus(source: Source, kind: Kind, amount: str) -> str:
-    account, much, when = (text.format(r="OLD") for text in (source.account, amount, source.when))
-    return (
-        f"UPDATE resource_count SET amount = amount - ({much}) "  # noqa: S608 (texts of our own)
-        f"WHERE account_id = {account} AND type = {int(kind)} AND ({when})"
+        "INSERT INTO resource_count (account_id, type, slot, amount) "
+        f"SELECT {account}, {kind}, {slot}, {much} WHERE {when} "
+        "ON CONFLICT (account_id, type, slot) DO UPDATE SET amount = resource_count.amount + excluded.amount"
     )
 
 
@@ -150,10 +149,12 @@ def derived(db: Connection, account_ids: Sequence[int] | None) -> dict[tuple[int
 
 def kept(db: Connection, account_ids: Sequence[int] | None) -> dict[tuple[int, int], int]:
     """Return what is counted: (account, kind) -> amount."""
-    statement = sa.select(resource_count)
+    counted = resource_count.c
+    statement = sa.select(counted.account_id, counted.type, sa.func.sum(counted.amount).label("amount"))
+    statement = statement.group_by(counted.account_id, counted.type)
     if account_ids is not None:
         statement = statement.where(resource_count.c.account_id.in_(account_ids))
-    return {(row.account_id, row.type): row.amount for row in db.execute(statement)}
+    return {(row.account_id, row.type): int(row.amount) for row in db.execute(statement)}
 
 
 def differences(db: Connection, account_ids: Sequence[int] | None) -> dict[tuple[int, int], tuple[int, int]]:
@@ -164,10 +165,17 @@ def differences(db: Connection, account_ids: Sequence[int] | None) -> dict[tuple
 
 
 def mend(db: Connection, account_ids: Sequence[int] | None) -> int:
-    """Make the counts those of the rows; return how many were wrong."""
+    """Make the counts those of the rows; return how many were wrong.
+
+    Where something seems wrong, it is looked at once more with nobody counting: transactions may end between one
+    reading and the next.
+    """
     wrong = differences(db, account_ids)
+    if wrong and db.dialect.name == "postgresql":
+        db.exec_driver_sql("LOCK TABLE resource_count IN SHARE ROW EXCLUSIVE MODE")
+        wrong = differences(db, account_ids)
     for (account_id, kind), (_, true) in wrong.items():
         one = sa.and_(resource_count.c.account_id == account_id, resource_count.c.type == kind)
-        if not db.execute(sa.update(resource_count).where(one).values(amount=true)).rowcount:
-            db.execute(sa.insert(resource_count).values(account_id=account_id, type=kind, amount=true))
+        db.execute(sa.delete(resource_count).where(one))
+        db.execute(sa.insert(resource_count).values(account_id=account_id, type=kind, slot=0, amount=true))
     return len(wrong)

@@ -70,7 +70,8 @@ def counts_of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[
         return amounts.of_accounts(db, ids, keys)
     found: Counts = {id_: {} for id_ in ids}
     for row in db.execute(sa.select(resource_count).where(resource_count.c.account_id.in_(ids))):
-        found[row.account_id][Kind(row.type), ""] = row.amount
+        counts = found[row.account_id]  # the slots are added up here: for the database a group costs more than a row
+        counts[Kind(row.type), ""] = counts.get((Kind(row.type), ""), 0) + row.amount
     return found
 
 

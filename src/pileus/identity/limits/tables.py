@@ -19,12 +19,13 @@ resource_limit = sa.Table(
     sa.UniqueConstraint("domain_id", "type", "tag"),
 )
 
-# Written by triggers only (counting.py). What a domain has is the sum of its accounts.
+# Written by triggers only (counting.py). What an account has is the sum of its slots, one of which may be below zero;
+# what a domain has is the sum of its accounts.
 resource_count = sa.Table(
     "resource_count",
     metadata,
     sa.Column("account_id", type_id, primary_key=True, autoincrement=False),
     sa.Column("type", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("amount", sa.BigInteger, nullable=False),  # things, cores, MiB or bytes
-    sa.CheckConstraint("amount >= 0", name="amount_not_negative"),
 )
