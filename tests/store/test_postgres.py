@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from pileus.core import database as store
 from pileus.core.database import Database
+from pileus.core.jobs.prepared import Prepared
 from pileus.core.statements import Fixed, Listing, equal
 from tests.support.postgres import fresh_database, postgres_server
 
@@ -142,3 +143,68 @@ def test_a_connection_lost_in_a_transaction_undoes_it_and_no_more(database: Data
         _insert_cut_off(database, "lost", "lost too")
     _insert_all(database, "kept")
     assert _names(database) == ["kept"]
+
+
+_add = Prepared("INSERT INTO thing (name) VALUES (:name)")
+
+
+def _posted(database: Database, *names: str) -> None:
+    with database.write() as db:
+        _add.many(db, [{"name": name} for name in names])
+
+
+def test_what_is_posted_is_there_for_the_next_statement_and_after_the_commit(database: Database) -> None:
+    with database.write() as db:
+        _add.post(db, name="first")
+        assert _AMONG(db, {"names": ["first"]}).scalars().all() == ["first"]
+        _add.post(db, name="second")
+        assert db.execute(sa.select(sa.func.count()).select_from(_thing)).scalar_one() == 2, "by SQLAlchemy's own ways"
+        _add.post(db, name="third")
+    assert _names(database) == ["first", "second", "third"]
+    many = [f"n{number}" for number in range(1000)]
+    _posted(database, *many)
+    assert _names(database) == ["first", "second", "third", *many]
+
+
+def test_an_error_of_what_was_posted_ends_the_transaction(database: Database) -> None:
+    _posted(database, "taken")
+    with pytest.raises(IntegrityError):
+        _posted(database, "lost", "taken", "lost too")
+    with pytest.raises(IntegrityError), database.write() as db:  # noqa: PT012
+        _add.post(db, name="taken")
+        store.insert(db, _thing, name="lost")
+    _posted(database, "kept")
+    assert _names(database) == ["taken", "kept"]
+
+
+def test_what_was_posted_before_an_error_of_ours_is_not_done(database: Database) -> None:
+    with pytest.raises(LookupError), database.write() as db:  # noqa: PT012
+        _add.post(db, name="lost")
+        raise LookupError
+    with database.write() as db:
+        assert db.in_transaction()  # one that does nothing costs nothing
+    _posted(database, "kept")
+    assert _names(database) == ["kept"]
+
+
+def test_a_connection_lost_before_a_pipeline_undoes_it(database: Database) -> None:
+    with pytest.raises(OperationalError), database.write() as db:  # noqa: PT012
+        store.insert(db, _thing, name="lost")
+        _end_other_sessions(database)
+        _add.many(db, [{"name": "lost too"}, {"name": "lost as well"}])
+    _posted(database, "kept")
+    assert _names(database) == ["kept"]
+
+
+def test_savepoints_that_are_taken_back_leave_prepared_statements_alone(database: Database) -> None:
+    with database.write() as db:
+        for number in range(20):
+            store.insert(db, _thing, name=f"kept {number}")
+            with pytest.raises(IntegrityError), db.begin_nested():  # noqa: PT012
+                db.execute(sa.insert(_thing).values(name=f"lost {number}"))
+                _add.post(db, name=f"kept {number}")
+                assert db.execute(sa.select(_thing.c.id).where(_thing.c.name == "never reached")).one()
+        with suppress(LookupError), db.begin_nested():
+            _add.post(db, name="kept 0")
+            raise LookupError
+    assert _names(database) == [f"kept {number}" for number in range(20)]

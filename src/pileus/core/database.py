@@ -177,6 +177,8 @@ def _fetch_whole(*executed: Any) -> None:
 
 
 _CONNECTING = {
+    # psycopg's own prepared statements end with DEALLOCATE ALL after any ROLLBACK or DROP, which would take ours too.
+    "prepare_threshold": None,
     "connect_timeout": 10,  # seconds
     "tcp_user_timeout": 20_000,  # ms until a server that acknowledges nothing is given up
     "keepalives_idle": 10,
@@ -210,6 +212,11 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         if since is not None:
             postgres.is_alive(dbapi, since)
 
+    def others(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        # SQLAlchemy's own execution knows nothing of what waits.
+        postgres.flush(connection, done=not statement.startswith("ROLLBACK TO"))
+
+    event.listen(engine, "before_cursor_execute", others)
     event.listen(engine, "checkin", returned)
     event.listen(engine, "checkout", taken)
     return engine

@@ -6,6 +6,8 @@ and Completed when its job has ended; the later two name the first as their pare
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import Connection
 
@@ -20,12 +22,13 @@ MAX_TEXT = 1024
 SYSTEM = 1
 """Internal id of the system's user, account and ROOT domain: whose events are that nobody asked for."""
 
-_insert = Prepared(
+_INSERT = (
     "INSERT INTO event (uuid, type, state, level, description, user_id, account_id, domain_id, start_id, resource_type,"
     " resource_uuid, request, created) VALUES (:uuid, :type, :state, :level, :description, :user, :account, :domain,"
     " :start, :resource_type, :resource_uuid, :request, COALESCE((SELECT started FROM job WHERE id = :job), :now))"
-    " RETURNING id"
 )
+_insert = Prepared(_INSERT)
+_insert_first = Prepared(_INSERT + " RETURNING id")
 _decode = msgspec.json.Decoder(EventContext).decode
 
 
@@ -38,7 +41,8 @@ def scheduled(call: Call) -> EventContext:
     """Record that an asynchronous command was taken; the result goes with its job."""
     facts = _facts(call)
     text = _text(call)
-    start = _write(call.db, facts, state="Scheduled", level="INFO", text=f"Scheduled: {text}", request=call.request)
+    values = _values(facts, "Scheduled", "INFO", f"Scheduled: {text}", request=call.request)
+    start = _insert_first(call.db, **values).scalar_one()
     return msgspec.structs.replace(facts, start_id=start, text=text)
 
 
@@ -95,23 +99,25 @@ def _text(call: Call) -> str:
 
 def _write(
     db: Connection, facts: EventContext, state: str, level: str, text: str, *, request: str = "", began: int = 0
-) -> int:
+) -> None:
     """Write an event; ``began``: the time is the start of this job."""
-    row = _insert(
-        db,
-        uuid=new_uuid(),
-        type=facts.type,
-        state=state,
-        level=level,
-        description=text[:MAX_TEXT],
-        user=facts.user_id or SYSTEM,
-        account=facts.account_id or SYSTEM,
-        domain=facts.domain_id or SYSTEM,
-        start=facts.start_id or 0,
-        resource_type=facts.resource_type,
-        resource_uuid=facts.resource_uuid,
-        request=request,
-        job=began,
-        now=now(),
-    ).one()
-    return int(row[0])
+    _insert.post(db, **_values(facts, state, level, text, request=request, began=began))
+
+
+def _values(facts: EventContext, state: str, level: str, text: str, *, request: str, began: int = 0) -> dict[str, Any]:
+    return {
+        "uuid": new_uuid(),
+        "type": facts.type,
+        "state": state,
+        "level": level,
+        "description": text[:MAX_TEXT],
+        "user": facts.user_id or SYSTEM,
+        "account": facts.account_id or SYSTEM,
+        "domain": facts.domain_id or SYSTEM,
+        "start": facts.start_id or 0,
+        "resource_type": facts.resource_type,
+        "resource_uuid": facts.resource_uuid,
+        "request": request,
+        "job": began,
+        "now": now(),
+    }

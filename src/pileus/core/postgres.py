@@ -2,6 +2,9 @@
 
 psycopg's cursor and SQLAlchemy's execution each cost more than the statement.  Every connection is in psycopg's
 autocommit mode: transactions are begun and ended here, in plain sight (``begin``, ``commit``, ``rollback``).
+
+A round trip costs both sides more than most statements do.  So BEGIN, and what nobody waits for the result of
+(``post``), is kept until the transaction's next statement or its COMMIT, and sent in one pipeline with it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg import errors, pq
@@ -25,6 +28,15 @@ IDLE_SECONDS = 30.0
 """A connection that has lain unused for longer is asked whether it is alive before it is used."""
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+_BEGIN, _COMMIT = "BEGIN", "COMMIT"
+_MOST_WAITING = 200  # both sides block when neither reads what the other has sent: what is in flight has a limit
+
+
+class Sent(NamedTuple):
+    """A prepared statement with its values, as it is sent."""
+
+    name: bytes
+    values: list[bytes | None]
 
 
 class Result:
@@ -37,6 +49,11 @@ class Result:
         self.rows = rows
         count = result.command_tuples
         self.rowcount: int = -1 if count is None else count
+
+    @property
+    def status(self) -> bytes | None:
+        """What the server says it has done: ``INSERT 0 1``."""
+        return self._result.command_status
 
     @property
     def names(self) -> list[str]:
@@ -106,14 +123,17 @@ def _encoded(value: Any) -> bytes:
 
 
 class _Session:
-    """What is kept for a connection: its prepared statements, and what reads its results."""
+    """What is kept for a connection: its prepared statements, what reads its results, and what is still to be sent."""
 
-    __slots__ = ("pgconn", "prepared", "transformer")
+    __slots__ = ("pgconn", "poll", "prepared", "transformer", "waiting")
 
     def __init__(self, connection: Any) -> None:
         self.pgconn = connection.pgconn
         self.prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
         self.transformer: Any = Transformer(connection)
+        self.waiting: list[Sent] = []
+        self.poll = select.poll()
+        self.poll.register(connection.pgconn.socket, select.POLLIN)
 
 
 def _session(db: Connection) -> _Session:
@@ -126,15 +146,52 @@ def _session(db: Connection) -> _Session:
 
 
 def run(db: Connection, text: str, values: Sequence[Any]) -> Result:
-    """Run a statement with numbered parameters ($1 …); errors are SQLAlchemy's, without the values."""
+    """Run a statement with numbered parameters ($1 …); errors are SQLAlchemy's, without the values.
+
+    The error may be that of a statement that was posted before.
+    """
     session = _session(db)
     try:
-        return _run(session, text, values)
+        sent = _bound(session, text, values)
+        if session.waiting:
+            result = _pipelined(session, sent)
+        else:
+            result = _checked(session, session.pgconn.exec_prepared(sent.name, sent.values))
+    except psycopg.Error as error:
+        raise _translated(db, session, text, error) from error
+    if result.status == pq.ExecStatus.COMMAND_OK:
+        return Result(result, None)
+    session.transformer.set_pgresult(result)
+    return Result(result, session.transformer.load_rows(0, result.ntuples, tuple))
+
+
+def post(db: Connection, text: str, values: Sequence[Any]) -> None:
+    """Run a statement at the latest with the next one of the transaction, or with its COMMIT; its result is dropped."""
+    session = _session(db)
+    try:
+        session.waiting.append(_bound(session, text, values))
+        open_ = len(session.waiting) > 1 or session.pgconn.transaction_status != pq.TransactionStatus.IDLE
+        if not open_ or len(session.waiting) >= _MOST_WAITING:
+            _pipelined(session, None)
     except psycopg.Error as error:
         raise _translated(db, session, text, error) from error
 
 
-def _run(session: _Session, text: str, values: Sequence[Any]) -> Result:
+def flush(db: Connection, *, done: bool = True) -> None:
+    """Send what waits, before somebody else uses the connection; or drop it, as it would be taken back anyway."""
+    session = _session(db)
+    if not done:
+        session.waiting = []
+    if not session.waiting:
+        return
+    try:
+        _pipelined(session, None)
+    except psycopg.Error as error:
+        raise _translated(db, session, "statements that were posted", error) from error
+
+
+def _bound(session: _Session, text: str, values: Sequence[Any]) -> Sent:
+    """Return a statement ready to be sent: prepared on this connection, with its values as text."""
     oids: list[int] = []
     encoded: list[bytes | None] = []
     for value in values:
@@ -151,11 +208,46 @@ def _run(session: _Session, text: str, values: Sequence[Any]) -> Result:
         name = b"pileus_%d" % len(session.prepared)
         _checked(session, session.pgconn.prepare(name, text.encode(), oids))
         session.prepared[key] = name
-    result = _checked(session, session.pgconn.exec_prepared(name, encoded))
-    if result.status == pq.ExecStatus.COMMAND_OK:
-        return Result(result, None)
-    session.transformer.set_pgresult(result)
-    return Result(result, session.transformer.load_rows(0, result.ntuples, tuple))
+    return Sent(name, encoded)
+
+
+def _pipelined(session: _Session, last: Sent | None) -> Any:
+    """Send what waits and one more in one go; return the last result.  The first that fails ends those after it."""
+    batch = session.waiting if last is None else [*session.waiting, last]
+    session.waiting = []
+    pgconn = session.pgconn
+    pgconn.enter_pipeline_mode()
+    try:
+        for sent in batch:
+            pgconn.send_query_prepared(sent.name, sent.values)
+        pgconn.pipeline_sync()
+        results = [_awaited(session) for _ in batch]
+        if _next(session) is None:  # the mark that all is done
+            raise psycopg.OperationalError("the connection was lost in the middle of a pipeline")
+    finally:
+        if pgconn.status == pq.ConnStatus.OK:
+            pgconn.exit_pipeline_mode()
+    for result in results:
+        _checked(session, result)
+    return results[-1]
+
+
+def _awaited(session: _Session) -> Any:
+    """Return the result of one statement of a pipeline: it is followed by nothing, which ends it."""
+    result = _next(session)
+    if result is None:
+        raise psycopg.OperationalError("the connection was lost in the middle of a pipeline")
+    _next(session)
+    return result
+
+
+def _next(session: _Session) -> Any:
+    """Return the next result once it is there; other threads run meanwhile."""
+    pgconn = session.pgconn
+    while pgconn.is_busy():
+        session.poll.poll()
+        pgconn.consume_input()
+    return pgconn.get_result()
 
 
 def _checked(session: _Session, result: Any) -> Any:
@@ -185,19 +277,34 @@ def _command(db: Connection, command: bytes) -> Any:
 
 
 def begin(db: Connection) -> None:
-    """Begin a transaction."""
-    _command(db, b"BEGIN")
+    """Begin a transaction: with its first statement."""
+    session = _session(db)
+    session.waiting = [_bound(session, _BEGIN, ())]
+
+
+def _untouched(session: _Session) -> bool:
+    """Tell whether even BEGIN has not been sent yet."""
+    return bool(session.waiting) and session.waiting[0].name == session.prepared[_BEGIN, ()]
 
 
 def commit(db: Connection) -> None:
     """Commit; RuntimeError when a failed statement had ended the transaction, which COMMIT does not call an error."""
-    if _command(db, b"COMMIT").command_status == b"ROLLBACK":
+    session = _session(db)
+    if len(session.waiting) == 1 and _untouched(session):
+        session.waiting = []
+        return
+    if run(db, _COMMIT, ()).status == b"ROLLBACK":
         raise RuntimeError("the transaction was rolled back: a statement in it failed and its error was not passed on")
 
 
 def rollback(db: Connection) -> None:
     """Roll back, unless the connection is lost, which has done so."""
-    if not db.invalidated:
+    if db.invalidated:
+        return
+    session = _session(db)
+    untouched = _untouched(session)
+    session.waiting = []
+    if not untouched:
         _command(db, b"ROLLBACK")
 
 

@@ -124,14 +124,14 @@ def outstanding(db: Connection, kind: str, object_id: int) -> int | None:
     row = _state(db, kind=kind, object=object_id).one_or_none()
     if row is None or row[1] >= row[0]:
         return None
-    _again(db, kind=kind, object=object_id)
+    _again.post(db, kind=kind, object=object_id)
     signals.desired(db)
     return row[0]
 
 
 def wait(db: Connection, kind: str, object_id: int, waiter: Waiter) -> None:
     """Let a job's step be recorded when the generation has been applied."""
-    _wait(db, kind=kind, object=object_id, **msgspec.structs.asdict(waiter))
+    _wait.post(db, kind=kind, object=object_id, **msgspec.structs.asdict(waiter))
 
 
 def pick(db: Connection, owner: str, count: int) -> list[Pick]:
@@ -167,7 +167,7 @@ def _record_applied(db: Connection, owner: str, done: Applied) -> Failure | None
         except Exception:
             log.exception("applied() of a converger failed; the object is applied again", **key)
             return Failure(code="internal", message="The applied state could not be recorded", retryable=True)
-    _applied(db, generation=done.generation, owner=owner, **key)
+    _applied.post(db, generation=done.generation, owner=owner, **key)
     return None
 
 
@@ -218,8 +218,10 @@ def _answer_waiters(db: Connection, rows: list[Any], failure: Failure | None) ->
             error = msgspec.json.encode(
                 Outcome(sort="operation", text=failure.message, failure=failure, host=host, kind=kind)
             ).decode()
-        sql.insert_step(db, job=job, name=step, position=position, output="null", error=error, undo=None, now=now())
-        sql.wake_one(db, job=job)
+        sql.insert_step.post(
+            db, job=job, name=step, position=position, output="null", error=error, undo=None, now=now()
+        )
+        sql.wake_one.post(db, job=job)
     return [row[0] for row in rows]
 
 

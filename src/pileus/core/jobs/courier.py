@@ -207,7 +207,7 @@ class Courier:
             text = f"The host did not do it: {answer.state}"
             failure = answer.failure or Failure(code=answer.state, message=text, retryable=answer.state != "refused")
             error = Outcome(sort="operation", text=failure.message, failure=failure, host=row.host, kind=row.kind)
-        sql.insert_step(
+        sql.insert_step.post(
             db,
             job=row.job_id,
             name=row.step,
@@ -217,7 +217,7 @@ class Courier:
             undo=row.undo,
             now=now(),
         )
-        sql.wake_one(db, job=row.job_id)
+        sql.wake_one.post(db, job=row.job_id)
         return row.job_id
 
     def _take(self, db: Connection, freed: list[int], taken: list[Any]) -> None:

@@ -27,7 +27,7 @@ def complete(job: Job, db: Connection, result: Any) -> None:
     text = None if result is None else ledger.encode(result)
     if sql.finish(db, result=text, now=now(), **job.identity()).rowcount != 1:
         job.refused(db)
-    sql.forget_arguments(db, job=job.id)
+    sql.forget_arguments.post(db, job=job.id)
     record.result = None if text is None else ledger.decode(text)
     if job.runtime.hooks.completed is not None:
         job.runtime.hooks.completed(db, record, True, "")
@@ -44,7 +44,7 @@ def begin_undo(job: Job, db: Connection, outcome: Outcome) -> bool:
     for row in unsettled:
         if row.state == "sent" and row.undo is not None:
             unknown = Outcome(sort="operation", text=_ABORTED.message, failure=_ABORTED, host=row.host, kind=row.kind)
-            sql.insert_step(
+            sql.insert_step.post(
                 db,
                 job=job.id,
                 name=row.step,
@@ -83,7 +83,7 @@ def fail(job: Job, db: Connection, outcome: Outcome, *, bare: bool = False) -> N
     }
     if sql.fail(db, **values, **job.identity()).rowcount != 1:
         job.refused(db)
-    sql.forget_arguments(db, job=job.id)
+    sql.forget_arguments.post(db, job=job.id)
     if not bare:
         if workflow is not None and workflow.on_failure is not None:
             error = JobFailed(outcome.text, code=outcome.code, failure=outcome.failure, host=outcome.host)
@@ -105,7 +105,7 @@ def _tell(job: Job, db: Connection, result: str | None, outcome: Outcome | None)
         error = ledger.encode(
             Outcome(sort="job", text=outcome.text, code=outcome.code, failure=outcome.failure, host=outcome.host)
         )
-    sql.insert_step(
+    sql.insert_step.post(
         db,
         job=record.parent_id,
         name=record.parent_step,

@@ -52,17 +52,23 @@ class Prepared:
             self._shape = Shape([column[0] for column in cursor.description])
         return Rows(rows, self._shape, cursor.rowcount)
 
+    def post(self, db: Connection, **values: Any) -> None:
+        """Run it in the transaction, at the latest with the next statement or the commit; no result."""
+        self.many(db, (values,))
+
     def many(self, db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it for each row; no results."""
+        """Run it for each row, at the latest with the transaction's next statement or its commit; no results."""
         if not rows:
             return
         text, names = self._for(db)
         given = [tuple([row[name] for name in names]) for row in rows]
-        if db.dialect.name == "sqlite":
+        if db.dialect.name != "sqlite":
+            for each in given:
+                postgres.post(db, text, each)
+        elif len(given) == 1:
+            on_sqlite(db, text, given[0])
+        else:
             db.exec_driver_sql(text, given)
-            return
-        for each in given:
-            postgres.run(db, text, each)
 
 
 def id_list(db: Connection, ids: Sequence[int] | Sequence[str]) -> Any:
