@@ -110,6 +110,9 @@ class Edge:
             authentication.identity().admit(self._services, caller, name)
         except signing.BadSignature as error:
             return _bare_refusal(name, error), {}
+        if spec is None and not self._trusted and not caller.session:
+            # To who signs, an unknown command looks as one that the role does not have.
+            return _bare_refusal(name, Unauthenticated(f"unknown API command: {name[:64]}")), {}
         structlog.contextvars.bind_contextvars(account=caller.account)
         return dispatch(self._services, caller, name, requests.lowered(parameters), identifier), {}
 

@@ -10,11 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from pileus.core import plugins
+from pileus.core import migrations, plugins
 from pileus.core.database import Database
 from pileus.core.jobs.tables import job, job_step, outbox
 from pileus.core.options import Options
 from pileus.core.tables import event
+
+
+class InspectionError(Exception):
+    """Why the records of a folder cannot be read, and what to do."""
 
 
 def audit(data: Path) -> list[str]:
@@ -59,10 +63,28 @@ def trace(data: Path, identifier: str) -> dict[str, list[dict[str, Any]]]:
 
 @contextmanager
 def _records(data: Path) -> Generator[Connection]:
+    """Open the records of a cloud to read; raises InspectionError when this version cannot read them."""
     plugins.load_all()
-    database = Database(Options.load(data).database_url)
+    options = Options.load(data)
+    file = options.home / "pileus.db"
+    if not options.database and not file.is_file():  # SQLite would make a new one
+        raise InspectionError(f"{file} is missing: the cloud has not been started yet, or its database is elsewhere")
+    database = Database(options.database_url)
     try:
         with database.read() as db:
+            _refuse_other_schema(db)
             yield db
+    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+        raise InspectionError(f"the cloud's database cannot be read: {error.orig}") from error
     finally:
         database.close()
+
+
+def _refuse_other_schema(db: Connection) -> None:
+    """Refuse records that another version of Pileus has written."""
+    found, known = migrations.version_of(db), migrations.newest()
+    if found != known:
+        raise InspectionError(
+            f"the database has version {found or 'none'} of the schema, this program reads {known}: "
+            + ("a newer server wrote it; use that one's program" if (found or "") > known else "start the server once")
+        )

@@ -86,7 +86,7 @@ class ListAsyncJobs(OwnedListCommand):
 
 def views(call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     """Return jobs as the API shows them; what hangs on the objects that they made is as it is now."""
-    owners = Owners(call.db, rows)
+    owners = Owners(call.db, rows, call.caller)
     answers = [view(row, owners, call.caller.role) for row in rows]
     made: dict[str, list[dict[str, Any]]] = {}
     for row, answer in zip(rows, answers, strict=True):

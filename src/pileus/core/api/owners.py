@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.engine import Row
 
 from pileus.core import entities
+from pileus.core.calls import Caller
 from pileus.core.listing import related
 
 
@@ -22,10 +23,15 @@ def table(kind: str) -> Table:
 
 
 class Owners:
-    """Accounts, domains, projects and users of a page of rows: four queries in all at most."""
+    """Accounts, domains, projects and users of a page of rows: four queries in all at most.
 
-    def __init__(self, db: Connection, rows: Iterable[Row[Any]]) -> None:
-        rows = list(rows)
+    Of the caller's own rows, all that there are where clients poll their jobs, everything is known already (as it was
+    a second ago).
+    """
+
+    def __init__(self, db: Connection, rows: Iterable[Row[Any]], caller: Caller | None = None) -> None:
+        self._caller = caller
+        rows = [row for row in rows if self._of_caller(row) is None]
         self._accounts = related(db, table("Account"), (row.account_id for row in rows))
         self._domains = related(db, table("Domain"), (row.domain_id for row in rows))
         self._users = related(db, table("User"), (row.user_id for row in rows))
@@ -34,8 +40,18 @@ class Owners:
         found = db.execute(sa.select(projects).where(projects.c.account_id.in_(of_projects))) if of_projects else ()
         self._projects = {row.account_id: row for row in found}
 
+    def _of_caller(self, row: Row[Any]) -> Caller | None:
+        """Return the caller when the row is his own."""
+        caller = self._caller
+        if caller is None or row.user_id != caller.user_id:
+            return None
+        return caller if (row.account_id, row.domain_id) == (caller.account_id, caller.domain_id) else None
+
     def fields(self, row: Row[Any]) -> dict[str, Any]:
         """Return account (or project), domain and path of a row, with the ids and the user beside them."""
+        caller = self._of_caller(row)
+        if caller is not None:
+            return _fields_of(caller)
         account = self._accounts.get(row.account_id)
         domain = self._domains.get(row.domain_id)
         user = self._users.get(row.user_id)
@@ -51,3 +67,18 @@ class Owners:
             "userid": user.uuid if user else None,
             "username": user.username if user else None,
         }
+
+
+def _fields_of(caller: Caller) -> dict[str, Any]:
+    path = ("ROOT" + caller.domain_path).rstrip("/")
+    return {
+        "accountid": caller.account_uuid,
+        "account": caller.account,
+        "project": None,
+        "projectid": None,
+        "domainid": caller.domain_uuid,
+        "domain": path.rpartition("/")[2],
+        "domainpath": path,
+        "userid": caller.user_uuid,
+        "username": caller.username,
+    }

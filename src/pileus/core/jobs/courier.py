@@ -150,6 +150,7 @@ class Courier:
         poll = now() - self._polled >= POLL
         if poll:
             self._look()
+        look = self._wished() or poll or bool(applied)
         taken: list[Any] = []
         picks: list[Pick] = []
 
@@ -163,8 +164,9 @@ class Courier:
                 signals.ready(db)
             if not self._closed:
                 self._take(db, [host for _, host, _ in answers], taken)
-                picks.extend(convergence.pick(db, self._runtime.owner, 64))
-                self._due = convergence.next_due(db)
+                if look:
+                    picks.extend(convergence.pick(db, self._runtime.owner, 64))
+                    self._due = convergence.next_due(db)
             self._runtime.reach("courier/answers/before-commit")
 
         try:
@@ -173,6 +175,7 @@ class Courier:
             self._answers.extendleft(reversed(answers))
             self._applied.extendleft(reversed(applied))
             self._untake(taken)
+            self._runtime.signals.wishes = True
             raise
         self._runtime.reach("courier/answers/after-commit")
         for _, host, _ in answers:
@@ -181,8 +184,18 @@ class Courier:
             self._launch_taken(row)
         for pick in picks:
             self._renders.submit(self._rendering(pick))
-        if self._answers or self._applied or len(picks) == 64:
+        if len(picks) == 64:
+            self._runtime.signals.wish()
+        elif self._answers or self._applied:
             self._wake()
+
+    def _wished(self) -> bool:
+        """Tell whether an object may want to be converged, by what was said since the last look or by its time."""
+        due = self._due is not None and self._due <= now()
+        if not self._runtime.signals.wishes:
+            return due
+        self._runtime.signals.wishes = False
+        return True
 
     def _launch_taken(self, row: Any) -> None:
         """Deliver an operation that has waited in the outbox."""

@@ -47,6 +47,6 @@ class Listener:
                 if notification.payload == "jobs":
                     self._signals.jobs()
                 elif notification.payload == "courier":
-                    self._signals.courier.set()
+                    self._signals.wish()
                 else:
                     self._signals.all()

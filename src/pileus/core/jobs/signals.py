@@ -28,6 +28,7 @@ class Signals:
         self._work = 0
         self.busy = False  # more ready jobs than this server's workers take at once
         self.courier = threading.Event()
+        self.wishes = True  # some objects may want to be converged
         self.clock = threading.Event()
 
     def jobs(self) -> None:
@@ -35,6 +36,11 @@ class Signals:
         with self.work:
             self._work += 1
             self.work.notify()
+
+    def wish(self) -> None:
+        """Wake the courier: an object wants to be converged."""
+        self.wishes = True
+        self.courier.set()
 
     def wait_for_jobs(self, seen: int, timeout: float) -> None:
         """Wait until there was a wake-up since ``seen``."""
@@ -52,7 +58,7 @@ class Signals:
         with self.work:
             self._work += 1
             self.work.notify_all()
-        self.courier.set()
+        self.wish()
         self.clock.set()
 
 
@@ -83,7 +89,7 @@ def desired(db: Connection) -> None:
     """After this transaction an object wants to be converged."""
     signals = _by_engine.get(db.engine)
     if signals is not None:
-        after_commit(db, signals.courier.set)
+        after_commit(db, signals.wish)
     elif db.dialect.name == "postgresql":
         _notify(db, what="courier")
 

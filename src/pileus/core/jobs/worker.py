@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from pileus.core.database import now
 from pileus.core.jobs import runner, sql
 from pileus.core.jobs.runtime import Claimed, Runtime, transient
+from pileus.core.jobs.sql import Record
 
 log = structlog.get_logger(__name__)
 
@@ -73,25 +74,42 @@ class Workers:
                 return None
 
     def _claim(self) -> list[Claimed]:
-        """Claim some ready jobs in one transaction, with the steps of those that have run before."""
+        """Claim some ready jobs, with the steps of those that have run before."""
         runtime = self._runtime
         if runtime.draining:
             return []
-        with runtime.database.read() as db:
-            if sql.any_ready(db).one_or_none() is None:
-                runtime.signals.busy = False
-                return []
-
-        def work(db: Connection) -> list[Claimed]:
-            moment = now()
-            rows = sql.claim(db, owner=runtime.owner, lease=moment + runtime.lease, now=moment, count=BATCH).all()
-            records = sorted((sql.record_of(row) for row in rows), key=lambda record: record.id)
-            resumed = [record.id for record in records if record.attempt > 1]
-            steps = sql.load_steps(db, resumed) if resumed else {}
-            return [Claimed(record, steps.get(record.id, [])) for record in records]
-
-        claimed = runtime.transact(work)
+        claimed = self._claim_on_sqlite() if runtime.database.sqlite else self._claim_on_postgresql()
         runtime.signals.busy = len(claimed) == BATCH
         if len(claimed) > 1:
             runtime.signals.jobs()
         return claimed
+
+    def _claim_on_sqlite(self) -> list[Claimed]:
+        """Look first: a write transaction would keep others waiting."""
+        runtime = self._runtime
+        with runtime.database.read() as db:
+            if sql.any_ready(db).one_or_none() is None:
+                return []
+        return runtime.transact(lambda db: self._with_steps(db, self._taken(db)))
+
+    def _claim_on_postgresql(self) -> list[Claimed]:
+        """Claim by one statement that is a transaction of its own: most of the time there is nothing to be had."""
+        runtime = self._runtime
+        with runtime.database.read() as db:
+            records = self._taken(db)
+            try:
+                return self._with_steps(db, records)
+            except BaseException:
+                runtime.dropped.extend((record.id, record.attempt) for record in records)
+                raise
+
+    def _taken(self, db: Connection) -> list[Record]:
+        moment = now()
+        runtime = self._runtime
+        rows = sql.claim(db, owner=runtime.owner, lease=moment + runtime.lease, now=moment, count=BATCH).all()
+        return sorted((sql.record_of(row) for row in rows), key=lambda record: record.id)
+
+    def _with_steps(self, db: Connection, records: list[Record]) -> list[Claimed]:
+        resumed = [record.id for record in records if record.attempt > 1]
+        steps = sql.load_steps(db, resumed) if resumed else {}
+        return [Claimed(record, steps.get(record.id, [])) for record in records]

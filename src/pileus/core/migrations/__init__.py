@@ -57,6 +57,18 @@ def upgrade(database: Database) -> None:
             _apply(db, module)
 
 
+def version_of(db: Connection) -> str | None:
+    """Return the version of the schema that a database has; None when it has none."""
+    if not sa.inspect(db).has_table(_VERSION.name):
+        return None
+    return db.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
+
+
+def newest() -> str:
+    """Return the version of the schema that this program is written for."""
+    return [module.revision for module in _migrations()][-1]
+
+
 def _migrations() -> Iterator[ModuleType]:
     """Yield the migrations in the order of their numbers."""
     for found in sorted(pkgutil.iter_modules(versions.__path__), key=lambda module: module.name):
