@@ -77,9 +77,23 @@ def test_errors_have_status_header_and_wrapper(cloud: Cloud):
     assert ElementTree.fromstring(xml.content).find("errorcode").text == "431"
 
 
-@pytest.mark.parametrize("name", ["listNothing", "listdomains", "", "createDomain "])
-def test_unknown_commands_are_432(cloud: Cloud, name: str):
+@pytest.mark.parametrize("name", ["listNothing", "listdomains", "createDomain "])
+def test_unknown_commands_are_401_when_signed_and_432_in_a_session(cloud: Cloud, name: str):
     answer = cloud.request(name, cloud.root)
+    assert answer.status_code == 401
+    text = f"unknown API command: {name}"
+    assert answer.json() == {"errorresponse": {"uuidList": [], "errorcode": 401, "errortext": text}}
+    cloud.forget_cookies()
+    login = {"command": "login", "username": "admin", "password": cloud.password, "response": "json"}
+    key = cloud.send("POST", data=login).json()["loginresponse"]["sessionkey"]
+    answer = cloud.send("POST", data={"command": name, "sessionkey": key, "response": "json"})
+    assert answer.status_code == 432
+    body = answer.json()["errorresponse"]
+    assert (body["errorcode"], body["cserrorcode"], body["errortext"]) == (432, 9999, text)
+
+
+def test_no_command_is_432(cloud: Cloud):
+    answer = cloud.request("", cloud.root)
     assert answer.status_code == 432
     assert answer.json()["errorresponse"]["errorcode"] == 432
 

@@ -70,9 +70,27 @@ def test_host_is_changed_reconnected_and_deleted(cloud: Cloud) -> None:
     assert cloud.api("updateHost", id=made["id"], allocationstate="Enable")["host"]["resourcestate"] == "Enabled"
     assert cloud.job("reconnectHost", id=made["id"])["state"] == "Up"
     assert "host (new)" in refused(cloud, "deleteCluster", id=at["clusterid"]).text
-    assert cloud.api("deleteHost", id=made["id"]) == {"success": True}
+    assert cloud.api("deleteHost", id=made["id"], forced=True) == {"success": True}
     assert cloud.list("listHosts") == []
     assert cloud.api("deleteCluster", id=at["clusterid"]) == {"success": True}
+
+
+def test_only_a_host_in_maintenance_or_away_is_deleted_without_force(cloud: Cloud) -> None:
+    at = place(cloud)
+    first, away = (cloud.list("addHost", url=f"http://sim/c0/h{n}", **at)[0]["id"] for n in range(2))
+    for state, why in (("Enable", "Enabled: prepare it for maintenance"), ("Disable", "Disabled: prepare it")):
+        cloud.api("updateHost", id=first, allocationstate=state)
+        refusal = refused(cloud, "deleteHost", id=first)
+        assert refusal.code == 431
+        assert why in refusal.text
+        assert "forced=true" in refusal.text
+    cloud.api("updateHost", id=first, allocationstate="Enable")
+    cloud.job("prepareHostForMaintenance", id=first)
+    assert cloud.api("deleteHost", id=first) == {"success": True}
+    with cloud.services.database.write() as db:
+        db.execute(sa.text("UPDATE host SET state = 'Disconnected'"))
+    assert cloud.api("deleteHost", id=away) == {"success": True}  # it cannot be asked to empty itself
+    assert cloud.list("listHosts") == []
 
 
 @pytest.mark.parametrize(
@@ -285,7 +303,7 @@ def test_enrolled_agent_becomes_a_host(cloud: Cloud, edge: Edge, tmp_path: Path)
     assert (made["id"], made["state"], made["cpunumber"]) == (facts.uuid, "Up", 4)
     assert made["details"]["accelerator"] == "tcg"
     assert "in the cloud already" in refused(cloud, "addHost", url="https://127.0.0.1:8251", **at).text
-    cloud.api("deleteHost", id=facts.uuid)
+    cloud.api("deleteHost", id=facts.uuid, forced=True)
     again = cloud.list("addHost", url=f"https://127.0.0.1/{facts.uuid}", **at)[0]
     assert again["id"] == facts.uuid
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from pileus.client.main import app
 from pileus.core.assembly import open_services
-from pileus.core.database import insert, new_uuid, now
+from pileus.core.database import Database, insert, new_uuid, now
 from pileus.core.options import Options
 from pileus.core.tables import event
 
@@ -47,3 +48,35 @@ def test_a_request_is_followed_by_its_id(data: Path, capsys: pytest.CaptureFixtu
 def test_a_folder_without_a_cloud_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("audit", "--data", str(tmp_path)) == 2
     assert "holds no cloud" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["audit"], ["trace", "r1"]])
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("missing", "has not been started yet"),
+        ("older", "start the server once"),
+        ("newer", "a newer server wrote it"),
+        ("empty", "version none of the schema"),
+        ("no database", "cannot be read"),
+    ],
+)
+def test_records_that_cannot_be_read_are_one_line(
+    data: Path, capsys: pytest.CaptureFixture[str], command: list[str], damage: str, says: str
+) -> None:
+    file = data / "server" / "pileus.db"
+    if damage in ("older", "newer"):
+        database = Database(f"sqlite:///{file}")
+        with database.write() as db:
+            db.execute(sa.text(f"UPDATE alembic_version SET version_num = '{'0001' if damage == 'older' else '9999'}'"))
+        database.close()
+    else:
+        for each in file.parent.glob("pileus.db*"):
+            each.unlink()
+        if damage != "missing":
+            file.write_bytes(b"" if damage == "empty" else b"no database at all" * 500)
+    assert _run(*command, "--data", str(data)) == 2
+    told = capsys.readouterr()
+    assert says in told.err
+    assert (told.err.count("\n"), told.out) == (1, "")
+    assert damage != "missing" or not file.exists()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pileus.core import authentication
 from pileus.core.database import now
 from pileus.core.dispatch import dispatch
-from pileus.identity import totp
+from pileus.identity import callers, totp
 from pileus.identity.tables import failure, user
 from tests.support.cloud import PASSWORD, Cloud, Person, Refused
 
@@ -310,3 +310,39 @@ def test_the_system_has_no_factor(secure: Cloud):
     system = authentication.identity().system(secure.services)
     answer = dispatch(secure.services, system, SET_UP, {})
     assert answer.status == 531
+
+
+@pytest.mark.parametrize("how", ["everywhere", "domain", "user"])
+def test_sessions_of_before_a_mandate_are_for_the_set_up_only(secure: Cloud, how: str):
+    own = secure.user.account["user"][0]["id"]
+    browser = sign_in(secure, secure.user)
+    assert browser.send("listZones").status_code == 200
+    if how == "user":
+        secure.api("updateUser", id=own, mandate2fa=True)
+    else:
+        scope = {"domainid": secure.user.account["domainid"]} if how == "domain" else {}
+        secure.api("updateConfiguration", name="mandate.user.2fa", value="true", **scope)
+    callers.memory(secure.services).users.clear()  # what is remembered for a second
+    refused = browser.send("listZones")
+    assert refused.status_code == 511
+    assert "setupUserTwoFactorAuthentication" in refused.text
+    assert browser.send("updateUser", id=own, password="another one", currentpassword=PASSWORD).status_code == 511
+    assert browser.send("listApis").status_code == 200
+    assert secure.request("listZones", secure.user).status_code == 200  # keys need no code
+    secret = browser.call(SET_UP)["setup2fa"]["secretcode"]
+    assert browser.send("listZones").status_code == 511
+    browser.call(VALIDATE, codefor2fa=code(secret))
+    assert browser.send("listZones").status_code == 200
+    elsewhere = sign_in(secure, secure.stranger)
+    assert elsewhere.send("listZones").status_code == (511 if how == "everywhere" else 200)
+
+
+def test_sessions_that_gave_a_code_go_on_under_a_mandate(secure: Cloud):
+    browser = sign_in(secure, secure.user)
+    set_up(browser)
+    secure.api("updateConfiguration", name="mandate.user.2fa", value="true")
+    callers.memory(secure.services).users.clear()
+    assert browser.send("listZones").status_code == 200
+    assert browser.send(SET_UP, enable="false").status_code == 200
+    callers.memory(secure.services).users.clear()
+    assert browser.send("listZones").status_code == 511  # without one, it is to be set up again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,10 +13,11 @@ import sqlalchemy as sa
 
 from pileus.core import assembly, http
 from pileus.core.database import now
+from pileus.core.errors import RateLimited
 from pileus.identity import throttle
 from pileus.identity.sessions import sweep
 from pileus.identity.tables import account, failure, session, user
-from tests.support.cloud import PASSWORD, Cloud
+from tests.support.cloud import PASSWORD, Cloud, Person
 
 
 @pytest.fixture
@@ -167,6 +169,62 @@ def test_guessing_is_slowed_down(browser: Cloud):
     assert codes == [531] * 5 + [429]
     assert login(browser, "admin", browser.password).status_code == 429
     assert login(browser, "somebody", "else").status_code == 531
+
+
+def test_a_burst_of_wrong_sign_ins_is_told_no_more_than_the_free_ones(browser: Cloud):
+    def guess(n: int) -> int:
+        form = {"command": "login", "username": "admin", "password": f"guess {n}", "response": "json"}
+        return browser.send("POST", data=form).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(guess, range(24)))
+    assert sorted(codes) == [429] * 19 + [531] * 5
+
+
+def test_people_who_sign_in_at_once_are_not_held_up(browser: Cloud):
+    def enter(_: int) -> int:
+        form = {"command": "login", "username": "admin", "password": browser.password, "response": "json"}
+        return browser.send("POST", data=form).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(enter, range(24))) == {200}
+
+
+def test_a_right_guess_of_a_burst_that_comes_too_late_is_refused_like_the_others(browser: Cloud):
+    whom = throttle.sign_in("admin", "127.0.0.1")
+    database = browser.services.database
+    with database.write() as db:
+        throttle.settle(db, *whom, right=True)  # compared while others were, and told first
+    for _ in range(5):
+        with database.write() as db:
+            throttle.settle(db, *whom, right=False)
+    for right in (True, False):
+        with database.write() as db, pytest.raises(RateLimited):
+            throttle.settle(db, *whom, right=right)
+
+
+def test_guesses_of_the_current_password_are_slowed_down(cloud: Cloud):
+    person = cloud.user
+    own = person.account["user"][0]["id"]
+
+    def change(current: str, caller: Person = person, of: str = own) -> int:
+        given = {"password": "quite another one", "currentpassword": current}
+        return cloud.request("updateUser", caller, id=of, **given).status_code
+
+    victim = cloud.other.account["user"][0]["id"]
+    assert {change("guess", of=victim) for _ in range(7)} == {531}  # nobody's tries lock somebody else out
+    assert change(PASSWORD, cloud.other, victim) == 200
+    codes = [change(f"guess {n}") for n in range(6)]
+    assert codes == [431] * 5 + [429]
+    assert change(PASSWORD) == 429
+    event = cloud.list("listEvents", person, type="USER.UPDATE")[0]
+    assert "current password was wrong" in event["description"]
+    assert "guess" not in repr(cloud.list("listEvents", listall=True))
+    assert login(cloud, "user", PASSWORD, domain="tests").status_code == 200  # nothing was changed
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(failure).values(last=now() - 400))
+    assert change(PASSWORD) == 200
+    assert [change("guess") for _ in range(5)] == [431] * 5  # counted from the beginning
 
 
 def test_nothing_secret_is_stored_in_the_clear(browser: Cloud):

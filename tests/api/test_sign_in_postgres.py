@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.core.database import now
+from pileus.core.errors import RateLimited
 from pileus.identity import throttle
 from pileus.identity.tables import failure
 from tests.api import test_password_reset as resets
@@ -52,6 +53,23 @@ def test_parallel_failures_are_all_counted(tmp_path: Path, postgres_url: str) ->
             rows = db.execute(sa.select(failure)).all()
         assert [row.amount for row in rows] == [40, 40]
         assert all(row.last <= now() for row in rows)
+
+
+def test_parallel_guesses_are_judged_one_after_the_other(tmp_path: Path, postgres_url: str) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        whom = throttle.sign_in("admin", "192.0.2.1")
+
+        def guess(_: int) -> bool:
+            try:
+                with cloud.services.database.write() as db:
+                    throttle.settle(db, *whom, right=False)
+            except RateLimited:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(guess, range(40)))
+        assert told.count(True) == throttle.FREE
 
 
 def test_a_code_is_taken_once_by_parallel_requests(tmp_path: Path, postgres_url: str) -> None:

@@ -37,8 +37,9 @@ def test_what_is_used_is_not_deleted_and_in_order_everything_goes(cloud: Cloud) 
     assert cloud.list("listVirtualMachines", id=vm["id"])[0]["serviceofferingid"] == zone["offering"]
 
     cloud.job("destroyVirtualMachine", id=vm["id"], expunge=True)
+    assert _done(cloud, "deleteNetwork", network) == {"success": True}
+    assert cloud.job("prepareHostForMaintenance", id=zone["host"])["resourcestate"] == "Maintenance"
     gone = [
-        ("deleteNetwork", network),
         ("deleteTemplate", zone["template"]),
         ("deleteVlanIpRange", public),
         ("deleteTrafficType", traffic["Public"]),

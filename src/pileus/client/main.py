@@ -99,12 +99,17 @@ def status(*, data: Data, as_json: AsJson = False) -> int:
 @app.command
 def audit(*, data: Data) -> int:
     """Compare reserved and counted figures with the records: one line a disagreement; exit code 1 when there is any."""
+    from pileus.core.inspection import InspectionError
     from pileus.core.inspection import audit as look
 
     if not _folder(data).exists:
         sys.stderr.write(f"{data} holds no cloud\n")
         return 2
-    found = look(data)
+    try:
+        found = look(data)
+    except InspectionError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     sys.stdout.writelines(f"{finding}\n" for finding in found or ["the records agree"])
     return 1 if found else 0
 
@@ -132,13 +137,18 @@ def rekey(*, data: Data) -> int:
 @app.command
 def trace(identifier: str, /, *, data: Data) -> int:
     """Follow a request (its X-Request-Id) or a job (its id): jobs, steps, operations, events, and where logs are."""
+    from pileus.core.inspection import InspectionError
     from pileus.core.inspection import trace as look
 
     folder = _folder(data)
     if not folder.exists:
         sys.stderr.write(f"{data} holds no cloud\n")
         return 2
-    found = look(data, identifier)
+    try:
+        found = look(data, identifier)
+    except InspectionError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     for title, rows in found.items():
         for row in rows:
             sys.stdout.write(f"{title[:-1]:<10} " + "  ".join(str(value) for value in row.values()) + "\n")

@@ -44,6 +44,8 @@ _FACTS = (
         domain.c.id.label("domain_id"),
         domain.c.uuid.label("domain_uuid"),
         domain.c.path.label("domain_path"),
+        user.c.two_factor_state,
+        user.c.two_factor_mandated,
         user.c.api_key_access.label("user_access"),
         account.c.api_key_access.label("account_access"),
     )
@@ -151,16 +153,19 @@ class Directory:
         found = self._user(services, held.user_id) if held is not None else None
         if held is None or found is None:
             return None
-        return msgspec.structs.replace(found, session=held.id, verified=held.verified)
+        return msgspec.structs.replace(found, session=held.id, verified=held.verified and found.verified)
 
     def _user(self, services: Services, user_id: int) -> Caller | None:
-        """Return a user as a caller, remembered for a second."""
+        """Return a user as a caller, remembered for a second; not verified: a second factor must be set up first."""
         users = memory(services).users
         known = users.get(user_id)
         if known is not None and known[0] > time.monotonic():
             return known[1]
         with services.database.read() as db:
-            found = find(db, user_id)
+            row = db.execute(_BY_USER, {"user": user_id}).one_or_none()
+            found = caller_of(db, row) if row is not None else None
+        if row is not None and found is not None and second_factor.missing(services, row):
+            return msgspec.structs.replace(found, verified=False)  # not remembered: soon it has one, on another server
         if len(users) >= _MOST:
             users.clear()
         users[user_id] = (time.monotonic() + REMEMBERED, found)

@@ -59,7 +59,10 @@ BEFORE_CODE = frozenset(
 )
 """What a session may call before its second factor has come."""
 
-CODE_FIRST = "this session waits for its second factor: call validateUserTwoFactorAuthenticationCode first"
+CODE_FIRST = (
+    "this session waits for its second factor: call validateUserTwoFactorAuthenticationCode first, and before it "
+    "setupUserTwoFactorAuthentication when there is none yet"
+)
 
 
 class NotVerified(BadSignature):
@@ -84,6 +87,11 @@ def mandated(services: Services, row: Row[Any]) -> bool:
     if not enabled(services, row):
         return False  # who may set up none is not locked out for it
     return bool(row.two_factor_mandated) or services.settings.get(MANDATED, ("domain", row.domain_id))
+
+
+def missing(services: Services, row: Row[Any]) -> bool:
+    """Tell whether this user must have a second factor and has none yet: sessions of before are for its set-up only."""
+    return row.two_factor_state != ON and mandated(services, row)
 
 
 def needed(services: Services, row: Row[Any]) -> bool:

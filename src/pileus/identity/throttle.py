@@ -1,7 +1,11 @@
 """Throttling of guesses: after a few failures each further one must wait, twice as long each time.
 
 Log-ins are counted for each user name with address, and (with a higher allowance) for each address; codes of a second
-factor for each user.  The counts stand in the database: all servers share them, and a restart does not forget them.
+factor, and current passwords typed to set a new one, for each user.  The counts stand in the database: all servers
+share them, and a restart does not forget them.
+
+Passwords take long to compare, so many may be compared at once.  What was found is told by ``settle`` only, one after
+the other: of a burst, a right guess counts when fewer wrong ones than are free were told before it.
 """
 
 from __future__ import annotations
@@ -46,6 +50,11 @@ def second_factor(user_id: int) -> Counted:
     return Counted(f"code\n{user_id}")
 
 
+def current_password(user_id: int) -> Counted:
+    """Return who is counted when the current password is typed to set a new one."""
+    return Counted(f"password\n{user_id}")
+
+
 def reset(username: str, path: str, address: str) -> tuple[Counted, Counted]:
     """Return who is counted when a new password is asked for: the user, from wherever, and the address."""
     return Counted(f"reset\n{path}\n{username.lower()}"), Counted(f"reset address\n{address}", FREE_PER_ADDRESS)
@@ -57,6 +66,11 @@ _count = sa.text(
 )
 
 
+_begin = sa.text(
+    "INSERT INTO sign_in_failure (key_hash, amount, last) VALUES (:key, 0, :now) ON CONFLICT (key_hash) DO NOTHING"
+)
+
+
 def count(db: Connection, *whom: Counted) -> None:
     """Count a failure."""
     moment = now()
@@ -64,10 +78,22 @@ def count(db: Connection, *whom: Counted) -> None:
         db.execute(_count, {"key": each.key, "now": moment, "old": moment - FORGOTTEN})
 
 
-def refuse(db: Connection, *whom: Counted) -> None:
-    """Refuse (429) while any of them has to wait."""
+def settle(db: Connection, *whom: Counted, right: bool) -> None:
+    """Take a guess that was compared, one after the other: refuse it (429), right or wrong, or count a wrong one."""
+    if not right:
+        for key in sorted(each.key for each in whom):  # a row that is not there cannot be held
+            db.execute(_begin, {"key": key, "now": now()})
+    refuse(db, *whom, hold=True)
+    if not right:
+        count(db, *whom)
+
+
+def refuse(db: Connection, *whom: Counted, hold: bool = False) -> None:
+    """Refuse (429) while any of them has to wait; ``hold``: nobody else counts until this transaction ends."""
     moment = now()
     found = sa.select(failure).where(failure.c.key_hash.in_([each.key for each in whom]))
+    if hold:
+        found = found.order_by(failure.c.key_hash).with_for_update()
     known = {row.key_hash: row for row in db.execute(found) if row.last > moment - FORGOTTEN}
     wait = 0.0
     for each in whom:

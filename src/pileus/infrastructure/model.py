@@ -9,7 +9,7 @@ import re
 from pileus.core.errors import InvalidParameter
 from pileus.scheduling import tag_rules
 
-ENABLED, DISABLED = "Enabled", "Disabled"
+ENABLED, DISABLED, MAINTENANCE = "Enabled", "Disabled", "Maintenance"
 BASIC, ADVANCED = "Basic", "Advanced"
 KVM, SIMULATOR = "KVM", "Simulator"
 HYPERVISORS = (KVM, SIMULATOR)

@@ -34,8 +34,7 @@ class ForgotPassword(Anonymous):
         path = path_of(self.domain)
         whom = throttle.reset(self.username, path, facts.address)
         with services.database.write() as db:
-            throttle.refuse(db, *whom)
-            throttle.count(db, *whom)
+            throttle.settle(db, *whom, right=False)
             jobs.submit(
                 db,
                 password_reset.mail_token,
@@ -68,13 +67,14 @@ class ResetPassword(Anonymous):
             good = found is not None and password_reset.is_good(db, found[0].id, self.token)
         if found is None or not good:
             with services.database.write() as db:
-                throttle.count(db, *whom)
+                throttle.settle(db, *whom, right=False)
             log.info("new password refused", username=self.username, address=facts.address)
             raise AuthenticationFailed(_REFUSED)
         row, caller = found
         passwords.check_policy(services, row.domain_id, row.username, self.password)
         hashed = passwords.hashed(self.password)
         with services.database.write() as db:
+            throttle.settle(db, *whom, right=True)
             if not password_reset.use_up(db, row.id, self.token) or not change(
                 db, user, row.id, expect={"removed": None}, password_hash=hashed
             ):

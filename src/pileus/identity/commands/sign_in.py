@@ -58,11 +58,12 @@ class Login(_Recorded):
             raise AuthenticationFailed(f"{_REFUSED} from {facts.address}")
         if caller is None or found is None:
             with services.database.write() as db:
-                throttle.count(db, name, address)
+                throttle.settle(db, name, address, right=False)
             log.info("log-in refused", username=self.username, address=facts.address)
             raise AuthenticationFailed(_REFUSED)
         waits = second_factor.needed(services, found)
         with services.database.write() as db:
+            throttle.settle(db, name, address, right=True)
             throttle.forget(db, name)  # the failures of the address stay
             token, key = sessions.begin(services, db, caller.user_id, verified=not waits)
             self._record(db, services, caller, facts, f"user {caller.username} signed in from {facts.address}")

@@ -13,7 +13,17 @@ from pileus.core.database import after_commit, change, now, one
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.core.services import Services
-from pileus.identity import callers, password_reset, passwords, second_factor, sessions, store, views, workflows
+from pileus.identity import (
+    callers,
+    password_reset,
+    passwords,
+    second_factor,
+    sessions,
+    store,
+    throttle,
+    views,
+    workflows,
+)
 from pileus.identity.commands.users import check_user
 from pileus.identity.tables import account, domain, user
 
@@ -46,6 +56,7 @@ class UpdateUser(Command):
     usersecretkey: str | None = None
     apikeyaccess: str | None = None
     mandate2fa: bool | None = None
+    guessed_wrong = False
 
     def check(self) -> None:
         """Check names, the time zone and the keys."""
@@ -81,7 +92,8 @@ class UpdateUser(Command):
         if self.mandate2fa is not None:
             values["two_factor_mandated"] = self._mandate(call, row, admin=admin)
         if self.new_hash is not None:
-            self._check_password(call, row, admin=admin)
+            if not self._may_set_password(call, row, admin=admin):
+                return views.users(call.db, [row], admin=False)[0]
             values["password_hash"] = self.new_hash
             sessions.end(call.db, row.id)
             password_reset.drop(call.db, row.id)
@@ -97,12 +109,30 @@ class UpdateUser(Command):
             raise InvalidParameter("parameter mandate2fa: the setting enable.user.2fa allows none in this domain")
         return bool(self.mandate2fa)
 
-    def _check_password(self, call: Call, row: Row[Any], *, admin: bool) -> None:
-        if not admin and self.currentpassword is None:
-            raise MissingParameter("parameter currentpassword is needed to set a new password")
-        if not admin and (self.current_hash is None or self.current_hash != row.password_hash):
-            raise InvalidParameter("parameter currentpassword is not the user's current password")
+    def _may_set_password(self, call: Call, row: Row[Any], *, admin: bool) -> bool:
+        """Check the new password, and of who is no admin the current one; a wrong one is counted, and so returned."""
+        if not admin:
+            if self.currentpassword is None:
+                raise MissingParameter("parameter currentpassword is needed to set a new password")
+            whom = throttle.current_password(row.id)
+            self.guessed_wrong = self.current_hash is None or self.current_hash != row.password_hash
+            throttle.settle(call.db, whom, right=not self.guessed_wrong)
+            if self.guessed_wrong:
+                call.describe(
+                    f"the current password was wrong, nothing was changed: user {row.username}",
+                    owner=row,
+                    resource=("User", row.uuid),
+                )
+                return False
+            throttle.forget(call.db, whom)
         passwords.check_policy(call.services, row.domain_id, self.username or row.username, self.password or "")
+        return True
+
+    def finishup(self, services: Services, result: Any) -> Any:
+        """Refuse a wrong current password: after the commit, as the count of it must be kept."""
+        if self.guessed_wrong:
+            raise InvalidParameter("parameter currentpassword is not the user's current password")
+        return result
 
     def _values(self, call: Call, row: Row[Any]) -> dict[str, Any]:
         values: dict[str, Any] = {

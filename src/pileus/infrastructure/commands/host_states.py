@@ -15,7 +15,7 @@ from pileus.infrastructure import model, workflows
 from pileus.infrastructure.computed import ComputedList
 from pileus.infrastructure.tables import host
 
-DEGRADED, MAINTENANCE = "Degraded", "Maintenance"
+DEGRADED = "Degraded"
 _GONE = ("Alert", "Disconnected", "Down")
 
 
@@ -47,7 +47,7 @@ class DeclareDegraded(_Degrading):
                 f"parameter id: host {self.id.name} is {self.id.state}; only one that is {', '.join(_GONE)} can be "
                 "declared degraded"
             )
-        return self._change(call, (model.ENABLED, model.DISABLED, MAINTENANCE), DEGRADED)
+        return self._change(call, (model.ENABLED, model.DISABLED, model.MAINTENANCE), DEGRADED)
 
 
 @command("cancelHostAsDegraded", event="HOST.CANCEL.DEGRADED")

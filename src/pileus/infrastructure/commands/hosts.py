@@ -234,7 +234,7 @@ class ReconnectHost(Command):
 
 @command("deleteHost")
 class DeleteHost(Command):
-    """Delete a host on which nothing runs; with forced, what ran there counts as stopped.
+    """Delete a host that is in maintenance, or away, and used by nothing; with forced, any: what ran counts as stopped.
 
     With forcedestroylocalstorage the host's own storage goes too, and all machines and volumes on it.
     """
@@ -251,6 +251,11 @@ class DeleteHost(Command):
         if self.forcedestroylocalstorage:
             hosts.give_storage_up(call.db, row)
         usage.refuse_used(call.db, host, row, "host", ignore=_NOT_THERE)
+        if not self.forced and row.state == "Up" and row.resource_state != model.MAINTENANCE:
+            raise InvalidParameter(
+                f"parameter id: host {row.name} is {row.state} and {row.resource_state}: prepare it for maintenance "
+                "first (prepareHostForMaintenance), or delete it with forced=true"
+            )
         dedication.release(call.db, "host", row, must=False)
         database.change(
             call.db,
