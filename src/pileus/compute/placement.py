@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pileus.compute.tables import machine
+from pileus.core import database
 from pileus.core.jobs.prepared import Prepared, id_list, in_list
 from pileus.infrastructure import access_groups, dedication
 from pileus.infrastructure.tables import cluster, host, hypervisor_limit, pod, zone
 from pileus.scheduling.filters import cpu, memory
-from pileus.scheduling.model import Host, Place, Plan, Pool, Refusal, Request, Snapshot, unpack_tags
+from pileus.scheduling.model import Host, Place, Pool, Refusal, Request, Snapshot, unpack_tags
 from pileus.scheduling.planner import fit, plan
 from pileus.storage.tables import storage_pool
 
@@ -27,6 +28,10 @@ _SHARE = 20
 more than a twentieth of a core."""
 
 _ENABLED = "Enabled"
+
+T = TypeVar("T")
+Needs = dict[int, tuple[int, int]]
+"""Pool -> bytes and IOPS."""
 
 _take_host = Prepared(
     "UPDATE host SET used_cpu_mhz = used_cpu_mhz + :cpu, used_memory_mib = used_memory_mib + :memory"
@@ -67,23 +72,34 @@ class Placement:
         self._snapshot: Snapshot | None = None
         self._until = 0.0
 
-    def reserve(self, db: Connection, request: Request) -> Reserved | Refusal:
-        """Take room for a machine in this transaction, or say why there is none (by the newest state of things)."""
-        with self._lock:
-            fresh = self._refresh(db, force=False)
-            while True:
+    def reserve(self, db: Connection, request: Request, use: Callable[[Reserved], T]) -> T | Refusal:
+        """Take room for a machine in this transaction, or say why there is none (by the newest state of things).
+
+        ``use`` writes what depends on the place.  It comes first, and is taken back where others were faster: the
+        rows of host and pool, for which all deployments queue, are held from the last moment on.
+        """
+        fresh = False
+        while True:
+            with self._lock:
+                fresh = self._refresh(db, force=False) or fresh
                 snapshot = self._snapshot
                 assert snapshot is not None  # noqa: S101 (refreshed above)
                 planned = plan(snapshot, request)
-                if isinstance(planned, Plan):
-                    for place in planned.places:
-                        if self._take(db, snapshot, place, request):
-                            return _reserved(snapshot, place)
-                if not fresh:
+                if isinstance(planned, Refusal):
+                    if fresh:
+                        return planned
                     fresh = self._refresh(db, force=True)
-                elif isinstance(planned, Refusal):
-                    return planned
-                # Else others were faster everywhere: what they took is marked as full, so the next plan has less left.
+                    continue
+                place = planned.places[0]
+                needs = _needs(request, place)
+                _count(snapshot, place, request, needs)
+            savepoint = database.Savepoint(db)
+            used = use(_reserved(snapshot, place))
+            if self._take(db, snapshot, place, request, needs):
+                savepoint.release()
+                return used
+            savepoint.roll_back()
+            # Others were faster: what they took is marked as full, so the next plan has less left.
 
     def _refresh(self, db: Connection, *, force: bool) -> bool:
         """Load a snapshot when the one we have is too old; tell whether it was loaded just now."""
@@ -95,43 +111,46 @@ class Placement:
         self._until = begun + took + max(LEAST_AGE, _SHARE * took)
         return True
 
-    def _take(self, db: Connection, snapshot: Snapshot, place: Place, request: Request) -> bool:
-        """Take a place by guarded updates; all of it or nothing."""
+    def _take(self, db: Connection, snapshot: Snapshot, place: Place, request: Request, needs: Needs) -> bool:
+        """Take a place by guarded updates; what is not free is marked as full in the snapshot."""
         target = snapshot.hosts[place.host_id]
-        wanted: dict[int, tuple[int, int]] = {}
-        for disk, pool_id in zip(request.disks, place.pool_ids, strict=True):
-            if disk.pool_id is None:
-                size, iops = wanted.get(pool_id, (0, 0))
-                wanted[pool_id] = (size + disk.size, iops + disk.iops)
         if not take_host(db, place.host_id, request.cpu, request.memory):
             target.used_memory = target.memory_limit  # full, or no longer up: not again from this snapshot
             return False
-        if target.most_guests is not None and _guests(db, target.id) >= target.most_guests:
+        if target.most_guests is not None and _guests(db, target.id) > target.most_guests:
             # Counted after the host's row is ours: whoever placed a machine before has committed it.
-            give_host(db, place.host_id, request.cpu, request.memory)
             target.guests = target.most_guests
             return False
         if not _let_in(db, place):
-            give_host(db, place.host_id, request.cpu, request.memory)
             target.used_memory = target.memory_limit
             return False
-        taken: list[int] = []
-        for pool_id, (size, iops) in sorted(wanted.items()):
+        for pool_id, (size, iops) in sorted(needs.items()):
             if not take_pool(db, pool_id, size, iops):
                 pool = snapshot.pools[pool_id]
                 pool.allocated = pool.limit
-                for other in taken:
-                    give_pool(db, other, *wanted[other])
-                give_host(db, place.host_id, request.cpu, request.memory)
                 return False
-            taken.append(pool_id)
-        target.used_cpu += request.cpu
-        target.used_memory += request.memory
-        target.guests += 1
-        for pool_id, (size, iops) in wanted.items():
-            snapshot.pools[pool_id].allocated += size
-            snapshot.pools[pool_id].allocated_iops += iops
         return True
+
+
+def _needs(request: Request, place: Place) -> Needs:
+    """Return what the request takes of each pool."""
+    needs: Needs = {}
+    for disk, pool_id in zip(request.disks, place.pool_ids, strict=True):
+        if disk.pool_id is None:
+            size, iops = needs.get(pool_id, (0, 0))
+            needs[pool_id] = (size + disk.size, iops + disk.iops)
+    return needs
+
+
+def _count(snapshot: Snapshot, place: Place, request: Request, needs: Needs) -> None:
+    """Count a place as taken, for those who plan by the same snapshot."""
+    target = snapshot.hosts[place.host_id]
+    target.used_cpu += request.cpu
+    target.used_memory += request.memory
+    target.guests += 1
+    for pool_id, (size, iops) in needs.items():
+        snapshot.pools[pool_id].allocated += size
+        snapshot.pools[pool_id].allocated_iops += iops
 
 
 def _let_in(db: Connection, place: Place) -> bool:

@@ -113,10 +113,11 @@ def reserve(
     volumes = _on_terms(db, row, offering)
     if not where.planner:
         where = msgspec.structs.replace(where, planner=offering.planner or planner)
-    found = placement.of(db).reserve(db, _request(db, row, offering, volumes, where))
+    request = _request(db, row, offering, volumes, where)
+    found = placement.of(db).reserve(db, request, lambda place: _take(db, row, volumes, place, generation))
     if isinstance(found, Refusal):
         raise InsufficientCapacity(refusal_text(found, admin=admin))
-    return _take(db, row, volumes, found, generation)
+    return found
 
 
 def refusal_text(refusal: Refusal, *, admin: bool) -> str:

@@ -230,6 +230,31 @@ def after_commit(db: Connection, hook: Callable[[], None]) -> None:
     db.info["after_commit"].append(hook)
 
 
+class Savepoint:
+    """A place in a write transaction that can be gone back to; ``after_commit`` hooks since then stay."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._post("SAVEPOINT here")
+
+    def release(self) -> None:
+        """Keep what was done since."""
+        self._post("RELEASE SAVEPOINT here")
+
+    def roll_back(self) -> None:
+        """Take back what was done since."""
+        if self._db.dialect.name != "sqlite":
+            postgres.run(self._db, "ROLLBACK TO SAVEPOINT here", ())
+        else:
+            on_sqlite(self._db, "ROLLBACK TO SAVEPOINT here", ())
+
+    def _post(self, text: str) -> None:
+        if self._db.dialect.name != "sqlite":
+            postgres.post(self._db, text, ())
+        else:
+            on_sqlite(self._db, text, ())
+
+
 def insert(db: Connection, table: Table, **values: Any) -> int:
     """Insert a row and return its internal id."""
     computed = {name: value for name, value in values.items() if isinstance(value, sa.ClauseElement)}

@@ -82,7 +82,7 @@ def ready(db: Connection) -> None:
     if signals is not None:
         after_commit(db, signals.jobs)
     if (signals is None or signals.busy) and db.dialect.name == "postgresql":
-        _notify(db, what="jobs")
+        _notify.post(db, what="jobs")
 
 
 def desired(db: Connection) -> None:
@@ -91,7 +91,7 @@ def desired(db: Connection) -> None:
     if signals is not None:
         after_commit(db, signals.wish)
     elif db.dialect.name == "postgresql":
-        _notify(db, what="courier")
+        _notify.post(db, what="courier")
 
 
 def everywhere(db: Connection) -> None:
@@ -100,4 +100,4 @@ def everywhere(db: Connection) -> None:
     if signals is not None:
         after_commit(db, signals.all)
     if db.dialect.name == "postgresql":
-        _notify(db, what="all")
+        _notify.post(db, what="all")
