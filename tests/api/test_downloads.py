@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pileus.core import pki
+from pileus.core.tables import setting
 from tests.api.test_templates import directory_zone, qcow2, register, shown
 from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
@@ -125,6 +127,49 @@ def test_a_private_authority_is_trusted_once_it_is_uploaded(
         assert "certificate verify failed" in status(cloud, asked(cloud, zone, url, "revoked"))
         with pytest.raises(Refused, match="no such certificate"):
             cloud.api("revokeTemplateDirectDownloadCertificate", **named)
+
+
+PROXY = "secstorage.proxy"
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    cloud: Cloud, zone: dict[str, str], image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(cloud, "127.0.0.1/32")
+    with web(lambda _path: (200, {}, image)) as server, web(lambda _path: (502, {}, b"")) as proxy:
+        for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert status(cloud, asked(cloud, zone, f"http://127.0.0.1:{server.port}/x")) == "Download Complete"
+        assert (server.asked, proxy.asked) == (["/x"], [])
+
+
+def test_the_proxy_of_the_setting_is_used(cloud: Cloud, zone: dict[str, str], image: bytes) -> None:
+    def answer(path: str) -> Answer:
+        return (302, {"Location": "http://169.254.169.254/"}, b"") if path.endswith("/out") else (200, {}, image)
+
+    with web(answer) as proxy:
+        cloud.api("updateConfiguration", name=PROXY, value=f"http://me:let-me-pass@127.0.0.1:{proxy.port}")
+        url = "http://images.invalid/x.qcow2"  # a name that only the proxy knows
+        assert status(cloud, asked(cloud, zone, url)) == "Download Complete"
+        assert proxy.asked == [url]
+        inside = status(cloud, asked(cloud, zone, "http://images.invalid/out", "out"))
+        assert "169.254.169.254 is an internal address" in inside
+        assert "is an internal address" in status(cloud, asked(cloud, zone, "http://localhost/x", "in"))
+        assert len(proxy.asked) == 2
+        cloud.api("resetConfiguration", name=PROXY)
+        assert "cannot be resolved" in status(cloud, asked(cloud, zone, url, "direct"))
+
+
+def test_the_proxy_is_kept_secret_and_checked(cloud: Cloud) -> None:
+    made = cloud.api("updateConfiguration", name=PROXY, value="http://me:let-me-pass@proxy:3128")["configuration"]
+    assert (made["category"], made.get("value")) == ("Secure", None)
+    with cloud.services.database.read() as db:
+        assert "let-me-pass" not in repr(db.execute(sa.select(setting)).all())
+    for wrong in ("socks5://me:let-me-pass@proxy:1", "let-me-pass:3128", "http://", "http://proxy/let-me-pass"):
+        with pytest.raises(Refused, match="must look like http://PROXY:PORT") as caught:
+            cloud.api("updateConfiguration", name=PROXY, value=wrong)
+        assert caught.value.code == 431
+        assert "let-me-pass" not in caught.value.text
 
 
 def test_only_root_admins_and_only_certificates(cloud: Cloud, zone: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from pileus.core import migrations, plugins
 from pileus.core.database import Database
@@ -74,7 +75,7 @@ def _records(data: Path) -> Generator[Connection]:
         with database.read() as db:
             _refuse_other_schema(db)
             yield db
-    except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+    except DatabaseError as error:
         raise InspectionError(f"the cloud's database cannot be read: {error.orig}") from error
     finally:
         database.close()

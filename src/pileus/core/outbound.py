@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -26,6 +26,28 @@ INTERNAL_SITES = declare(
     "networks (CIDR, by commas) from which users may have templates downloaded although their addresses are private, "
     "of loopback or of this link; root admins may name any address",
     check=networks,
+)
+
+
+def _checked_proxy(text: str) -> None:
+    """Check the URL of a proxy (ValueError, saying what would be right)."""
+    try:
+        parsed = httpx.URL(text)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if text and (parsed.scheme not in ("http", "https") or not parsed.host or parsed.path not in ("", "/")):
+        raise ValueError("must look like http://PROXY:PORT or http://USER:PASSWORD@PROXY:PORT, or be empty")
+
+
+PROXY = declare(
+    "secstorage.proxy",
+    str,
+    "",
+    "proxy (http://PROXY:PORT, perhaps with USER:PASSWORD@) by which templates are downloaded; empty: directly, "
+    "whatever the server's environment says; names that cannot be resolved here are left to the proxy, which then "
+    "decides what may be reached",
+    secure=True,
+    check=_checked_proxy,
 )
 
 MOST_REDIRECTS = 5
@@ -64,16 +86,22 @@ def refuse_internal_literal(url: str, allowed: Sequence[Network]) -> None:
 
 @contextmanager
 def download(
-    url: str, *, allowed: Sequence[Network], trusted: Sequence[str] = (), named_by_admin: bool = False
+    url: str,
+    *,
+    allowed: Sequence[Network],
+    trusted: Sequence[str] = (),
+    named_by_admin: bool = False,
+    proxy: str = "",
 ) -> Generator[httpx.Response]:
     """Open a GET of the URL as a stream; ``trusted``: certificates (PEM) that servers may be vouched for by.
 
     A URL that a root admin named may lead inside; where its server redirects to may not.
     Raises RefusedAddressError and httpx.HTTPError.  Proxies that the environment names are not used.
     """
-    with httpx.Client(verify=_context(trusted), timeout=_TIMEOUT, trust_env=False) as client:
+    prepared = _by_name if proxy else _pinned
+    with httpx.Client(verify=_context(trusted), timeout=_TIMEOUT, trust_env=False, proxy=proxy or None) as client:
         for hop in range(MOST_REDIRECTS + 1):
-            with client.stream("GET", **_pinned(url, _ANYWHERE if named_by_admin and not hop else allowed)) as answer:
+            with client.stream("GET", **prepared(url, _ANYWHERE if named_by_admin and not hop else allowed)) as answer:
                 if not answer.has_redirect_location:
                     answer.raise_for_status()
                     yield answer
@@ -82,14 +110,28 @@ def download(
     raise httpx.TooManyRedirects(f"more than {MOST_REDIRECTS} redirects")
 
 
-def _pinned(url: str, allowed: Sequence[Network]) -> dict[str, Any]:
-    """Return the request for a URL, addressed to the checked address instead of the name."""
+def _parsed(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise httpx.UnsupportedProtocol(f"{url[:200]!r} is not a URL") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise httpx.UnsupportedProtocol(f"templates come by http or https, not from {url[:200]!r}")
+    return parsed
+
+
+def _by_name(url: str, allowed: Sequence[Network]) -> dict[str, Any]:
+    """Return the request for a URL as a proxy gets it: by its name, which is checked when it is known here too."""
+    parsed = _parsed(url)
+    # Behind a proxy the names of the world are often not to be had: the proxy knows, and decides.
+    with suppress(httpx.ConnectError):
+        _resolve(parsed.host, 0, allowed)
+    return {"url": parsed, "headers": {"accept-encoding": "identity"}}
+
+
+def _pinned(url: str, allowed: Sequence[Network]) -> dict[str, Any]:
+    """Return the request for a URL, addressed to the checked address instead of the name."""
+    parsed = _parsed(url)
     address = _resolve(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80), allowed)
     return {
         "url": parsed.copy_with(host=str(address)),

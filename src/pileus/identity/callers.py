@@ -162,7 +162,7 @@ class Directory:
         if known is not None and known[0] > time.monotonic():
             return known[1]
         with services.database.read() as db:
-            row = db.execute(_BY_USER, {"user": user_id}).one_or_none()
+            row: Any = db.execute(_BY_USER, {"user": user_id}).one_or_none()
             found = caller_of(db, row) if row is not None else None
         if row is not None and found is not None and second_factor.missing(services, row):
             return msgspec.structs.replace(found, verified=False)  # not remembered: soon it has one, on another server

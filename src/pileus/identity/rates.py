@@ -1,6 +1,7 @@
 """How often an account may call: at most so many commands in an interval, as the settings say.
 
-Counted in the memory of each server, so with several servers an account may have that many from each.
+Counted in the memory of each server, with no write for a call: each of several servers admits an equal share, so that
+all of them together admit no more than one would (only with more servers than calls allowed, each admits one).
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from pileus.core.services import Services
 
 ENABLED = settings.declare("api.throttling.enabled", bool, False, "Whether calls of an account are limited")
 INTERVAL = settings.declare("api.throttling.interval", int, 1, "Seconds in which calls are counted", minimum=1)
-MOST = settings.declare("api.throttling.max", int, 25, "Calls that an account may make in an interval", minimum=1)
+MOST = settings.declare(
+    "api.throttling.max",
+    int,
+    25,
+    "Calls that an account may make in an interval, of all servers together: each admits an equal share",
+    minimum=1,
+)
 _SIZE = settings.declare(
     "api.throttling.cachesize", int, 50_000, "Accounts whose calls a server remembers at most", minimum=1
 )
@@ -78,15 +85,22 @@ def counter(services: Services) -> Counter:
     return services.plugins.setdefault("identity.rates", Counter())
 
 
+def share(services: Services) -> int:
+    """Return how many calls of an account this server admits in an interval: its part of what all admit."""
+    servers = len(services.engine.membership.live) if services.engine is not None else 1
+    return max(1, services.settings.get(MOST) // servers)
+
+
 def check(services: Services, caller: Caller, command: str) -> None:
     """Count a call; raise RateLimited when the account has had enough. Root admins are not limited."""
     if not services.settings.get(ENABLED) or caller.admin or command in ALWAYS:
         return
     read = services.settings.get
     window = counter(services).count(caller.account_id, read(INTERVAL), read(_SIZE))
-    if window.calls > read(MOST):
+    most = share(services)
+    if window.calls > most:
         wait = max(0.0, window.ends - time.monotonic())
         raise RateLimited(
-            f"the account {caller.account} has called more than {read(MOST)} times in {read(INTERVAL)} s; "
+            f"the account {caller.account} has called this server more than {most} times in {read(INTERVAL)} s; "
             f"try again in {wait:.1f} s"
         )

@@ -176,7 +176,10 @@ def _blocks(services: Services, facts: dict[str, Any], *, by_admin: bool) -> Ite
         return
     allowed = networks(services.settings.get(outbound.INTERNAL_SITES))
     trusted = _trusted(services, facts)
-    with outbound.download(facts["url"], allowed=allowed, trusted=trusted, named_by_admin=by_admin) as answer:
+    proxy = services.settings.secret(outbound.PROXY, services.secrets)
+    with outbound.download(
+        facts["url"], allowed=allowed, trusted=trusted, named_by_admin=by_admin, proxy=proxy
+    ) as answer:
         size = int(answer.headers.get("content-length") or 0)
         for block in answer.iter_bytes(_BLOCK):
             yield block, size

@@ -167,7 +167,8 @@ class UpdateConfiguration(Scoped):
             try:
                 text = settings.checked(handle, self.value)
             except ValueError as error:
-                raise InvalidParameter(f"parameter value: {handle.name} {error}, not {self.value[:60]!r}") from None
+                given = "" if handle.secure else f", not {self.value[:60]!r}"
+                raise InvalidParameter(f"parameter value: {handle.name} {error}{given}") from None
             write(call, handle, scope, call.services.secrets.encrypt(text) if handle.secure and text else text)
         call.describe(f"changed setting {handle.name}" + (f" of a {scope.name}" if scope.id else ""))
         return view(handle, stored(call.db, scope))

@@ -14,7 +14,7 @@ from pileus.identity import rates
 
 @command("getApiLimit", reads=True)
 class GetApiLimit(Command):
-    """Return how many calls the caller's account has made in this interval, and how many it may still make."""
+    """Return how many calls the account has made to this server in this interval, and how many it may still make."""
 
     def run(self, call: Call) -> dict[str, Any]:
         read = call.services.settings.get
@@ -27,7 +27,7 @@ class GetApiLimit(Command):
             "accountid": call.caller.account_uuid,
             "account": call.caller.account,
             "apiIssued": issued,
-            "apiAllowed": max(0, read(rates.MOST) - issued),
+            "apiAllowed": max(0, rates.share(call.services) - issued),
             "expireAfter": round(max(0.0, left) * 1000),
         }
 
