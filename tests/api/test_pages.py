@@ -24,7 +24,8 @@ def test_second_page_goes_on_where_the_first_ends(cloud: Cloud, command: str):
             return
         raise
     pages = [each for page in (1, 2, 3) for each in cloud.list(command, page=page, pagesize=1, **_all(command))]
-    assert pages == whole[:3]
+    # The numbers of *Metrics move on from call to call.
+    assert [each.get("id", each) for each in pages] == [each.get("id", each) for each in whole[:3]]
     assert cloud.list(command, page=1_000, pagesize=500, **_all(command)) == []
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, cast
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.engine import Row
@@ -190,7 +191,6 @@ def scope(
     What belongs to projects is only in lists that ask for it: by ``project`` (the project's row, or "-1" for all) or
     by the objects' ids (``named``).
     """
-    tree = entities.domains()
     if project is not None:
         return _of_projects(db, caller, table, project, account=account, domain=domain, listall=listall)
     if named:
@@ -204,8 +204,7 @@ def scope(
             return [table.c.account_id == caller.account_id]
         without = [] if named else _without_projects(db, table)
         if recursive:
-            within = sa.select(tree.c.id).where(tree.c.path.startswith(domain.path, autoescape=True))
-            return [table.c.domain_id.in_(within), *without]
+            return [in_subtree(db, table.c.domain_id, domain.path), *without]
         return [table.c.domain_id == domain.id, *without]
     own = table.c.account_id == caller.account_id
     if named and caller.projects:
@@ -215,8 +214,26 @@ def scope(
     without = [] if named else _without_projects(db, table)
     if caller.admin:
         return without
-    within = sa.select(tree.c.id).where(tree.c.path.startswith(caller.domain_path, autoescape=True))
-    return [sa.or_(table.c.domain_id.in_(within), own), *without]
+    return [sa.or_(in_subtree(db, table.c.domain_id, caller.domain_path), own), *without]
+
+
+_FEW = 50
+
+
+def in_subtree(db: Connection, column: ColumnElement[Any], path: str) -> ColumnElement[bool]:
+    """Return the condition that a column's domain is the one with this path or below it.
+
+    SQLite would put the ids of all those domains into a table first, for the page and for its count.  Where nearly all
+    domains are below, it is told the few that are not; on PostgreSQL another transaction might make one meanwhile.
+    """
+    tree = entities.domains()
+    below = tree.c.path.startswith(path, autoescape=True)
+    if db.dialect.name == "sqlite":
+        others: Sequence[int] = select(db, sa.select(tree.c.id).where(~below).limit(_FEW + 1)).scalars().all()
+        if len(others) <= _FEW:
+            listed = sa.func.json_each(msgspec.json.encode(list(others)).decode()).table_valued("value")
+            return sa.and_(column.is_not(None), column.not_in(sa.select(listed.c.value)))
+    return column.in_(sa.select(tree.c.id).where(below))
 
 
 def _projects() -> Table:

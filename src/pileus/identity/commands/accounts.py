@@ -8,12 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.core import entities
 from pileus.core.calls import ACCOUNT_TYPES, ADMIN, Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, insert, new_uuid, now, one
 from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
-from pileus.core.listing import ListCommand, Query
+from pileus.core.listing import ListCommand, Query, in_subtree
 from pileus.core.parameters import Ref, is_uuid
 from pileus.core.settings import declare
 from pileus.identity import callers, passwords, roles, store, views, workflows
@@ -162,7 +161,7 @@ class ListAccounts(ListCommand):
 
 def visible(call: Call, within: Row[Any] | None, *, recursive: bool, listall: bool) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that keep a list of accounts to what the caller may see and asked for."""
-    caller, tree = call.caller, entities.domains()
+    caller = call.caller
     if caller.role not in (ADMIN, "DomainAdmin"):
         asked = listall or within is not None
         if asked and call.services.settings.get(DOMAIN_ACCOUNTS, ("domain", caller.domain_id)):
@@ -170,15 +169,13 @@ def visible(call: Call, within: Row[Any] | None, *, recursive: bool, listall: bo
         return [account.c.id == caller.account_id]
     if within is not None:
         if recursive or listall:
-            paths = tree.c.path.startswith(within.path, autoescape=True)
-            return [account.c.domain_id.in_(sa.select(tree.c.id).where(paths))]
+            return [in_subtree(call.db, account.c.domain_id, within.path)]
         return [account.c.domain_id == within.id]
     if not listall:
         return [account.c.id == caller.account_id]
     if caller.admin:
         return []
-    paths = tree.c.path.startswith(caller.domain_path, autoescape=True)
-    return [account.c.domain_id.in_(sa.select(tree.c.id).where(paths))]
+    return [in_subtree(call.db, account.c.domain_id, caller.domain_path)]
 
 
 @command("deleteAccount", event="ACCOUNT.DELETE")
