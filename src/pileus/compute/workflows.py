@@ -166,11 +166,8 @@ def _attempt(job: Job, machine_id: int, where: starting.Where, more: dict[str, A
 
 def segments_of(job: Job, placed: starting.Placed) -> None:
     """Wait until the other hosts of the networks know the machine's, and the routers know the machine."""
-    from pileus.network import segments
-
-    segments.wait(job, placed.members)
-    for router_id in placed.routers:
-        job.converge("router", router_id)
+    routers = [("router", router_id) for router_id in placed.routers]
+    job.converge_all([*(("segment", member) for member in placed.members), *routers])
 
 
 @undo("machine.release")

@@ -172,8 +172,7 @@ def settle(db: Connection) -> None:
 
 def wait(job: Job, memberships: Iterable[int]) -> None:
     """Wait until the hosts that ``join`` named know the new member."""
-    for id_ in memberships:
-        job.converge("segment", id_)
+    job.converge_all([("segment", id_) for id_ in memberships])
 
 
 def review(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int]:

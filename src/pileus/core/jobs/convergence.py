@@ -8,6 +8,7 @@ as it is then, and applies it.  Many wishes under load share one operation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 from pileus.core.database import now
 from pileus.core.jobs import registry, signals, sql
 from pileus.core.jobs.errors import Outcome
-from pileus.core.jobs.prepared import Prepared
+from pileus.core.jobs.prepared import Prepared, id_list
 from pileus.wire.operations import Answer, Failure
 
 log = structlog.get_logger(__name__)
@@ -28,9 +29,10 @@ _desire = Prepared(
     "INSERT INTO convergence (kind, object_id, desired, applied, attempt, next_try) VALUES (:kind, :object, 1, 0, 0, 0)"
     " ON CONFLICT (kind, object_id) DO UPDATE SET desired = convergence.desired + 1, next_try = 0 RETURNING desired"
 )
-_state = Prepared(
-    "SELECT desired, applied FROM convergence WHERE kind = :kind AND object_id = :object",
-    postgresql="SELECT desired, applied FROM convergence WHERE kind = :kind AND object_id = :object FOR UPDATE",
+_STATES = "SELECT object_id, desired FROM convergence WHERE applied < desired AND kind = :kind AND object_id "
+_states = Prepared(
+    _STATES + "IN (SELECT value FROM json_each(:objects))",
+    postgresql=_STATES + "= ANY(:objects) ORDER BY object_id FOR UPDATE",
 )
 _desired = Prepared("SELECT desired FROM convergence WHERE kind = :kind AND object_id = :object")
 _again = Prepared("UPDATE convergence SET next_try = 0 WHERE kind = :kind AND object_id = :object AND next_try IS NULL")
@@ -117,16 +119,21 @@ def forget(db: Connection, kind: str, object_id: int) -> None:
     _forget(db, kind=kind, object=object_id)
 
 
-def outstanding(db: Connection, kind: str, object_id: int) -> int | None:
-    """Return the wish that is not applied yet, or None; one that was given up is tried again."""
-    if kind not in registry.convergers:
-        raise LookupError(f"there is no converger for {kind}")
-    row = _state(db, kind=kind, object=object_id).one_or_none()
-    if row is None or row[1] >= row[0]:
-        return None
-    _again.post(db, kind=kind, object=object_id)
-    signals.desired(db)
-    return row[0]
+def outstanding(db: Connection, objects: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Return the wishes that are not applied yet, by kind and object; those that were given up are tried again."""
+    by_kind: dict[str, list[int]] = {}
+    for kind, object_id in objects:
+        if kind not in registry.convergers:
+            raise LookupError(f"there is no converger for {kind}")
+        by_kind.setdefault(kind, []).append(object_id)
+    found: dict[tuple[str, int], int] = {}
+    for kind in sorted(by_kind):  # always in the same order, as the rows stay locked
+        for object_id, wish in _states(db, kind=kind, objects=id_list(db, by_kind[kind])):
+            found[kind, object_id] = wish
+            _again.post(db, kind=kind, object=object_id)
+    if found:
+        signals.desired(db)
+    return found
 
 
 def wait(db: Connection, kind: str, object_id: int, waiter: Waiter) -> None:

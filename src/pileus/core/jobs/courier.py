@@ -146,7 +146,8 @@ class Courier:
     def _round(self) -> None:
         """Commit answers, take operations and pick objects: in one transaction."""
         answers = _some(self._answers)
-        applied = _some(self._applied)
+        # In the order in which jobs lock what they wait for.
+        applied = sorted(_some(self._applied), key=lambda done: (done.pick.kind, done.pick.object_id))
         poll = now() - self._polled >= POLL
         if poll:
             self._look()

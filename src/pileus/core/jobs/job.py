@@ -267,35 +267,55 @@ class Job:
 
     def converge(self, kind: str, object_id: int, timeout: float = 120) -> None:
         """Wait until what is desired of an object by now has been applied; OperationFailed when it cannot be."""
-        base = name = f"{self._prefix}converge/{kind}/{object_id}"
-        count = 1
+        self.converge_all([(kind, object_id)], timeout)
+
+    def converge_all(self, objects: Sequence[tuple[str, int]], timeout: float = 120) -> None:
+        """Wait until what is desired of several objects (kind, id) by now has been applied, at the same time.
+
+        OperationFailed when it cannot be, with the first failure in the order given.
+        """
+        named = [(self._next_name(f"{self._prefix}converge/{kind}/{id_}"), kind, id_) for kind, id_ in objects]
+        steps = [(self.ledger.meet(name), name, kind, id_) for name, kind, id_ in named]
+        for step, *_ in steps:
+            if step is not None and step.error is not None:
+                raise ledger.outcome(step.error).exception()
+        new = [(name, kind, id_) for step, name, kind, id_ in steps if step is None]
+        if not new:
+            return
+        self._boundary()
+        positions = [self.ledger.next_position() for _ in new]
+        until = now() + timeout
+
+        def work(db: Connection) -> bool:
+            wishes = convergence.outstanding(db, [(kind, id_) for _, kind, id_ in new])
+            waiters: list[tuple[str, int, convergence.Waiter]] = []
+            for (name, kind, id_), position in zip(new, positions, strict=True):
+                wish = wishes.get((kind, id_))
+                if wish is None:
+                    self._record(db, name, output="null", position=position)
+                else:
+                    waiters.append((kind, id_, convergence.Waiter(self.id, name, position, wish, until)))
+            if waiters:
+                self.park(db, pending=len(waiters))
+            for kind, id_, waiter in waiters:
+                convergence.wait(db, kind, id_, waiter)
+            self._reach(new[0][0], "before-commit")
+            return bool(waiters)
+
+        parked = self.runtime.transact(work)
+        self._reach(new[0][0], "after-commit")
+        if parked:
+            raise Parked
+        for (name, *_), position in zip(new, positions, strict=True):
+            self.ledger.add(Step(name, position, "null", None, None))
+
+    def _next_name(self, base: str) -> str:
+        """Return the name of a step that a workflow may come to several times: the second is base#2."""
+        name, count = base, 1
         while self.ledger.met(name):
             count += 1
             name = f"{base}#{count}"
-        step = self.ledger.meet(name)
-        if step is not None:
-            if step.error is not None:
-                raise ledger.outcome(step.error).exception()
-            return
-        self._boundary()
-
-        def work(db: Connection) -> bool:
-            generation = convergence.outstanding(db, kind, object_id)
-            if generation is None:
-                self._record(db, name, output="null")
-            else:
-                self.park(db, pending=1)
-                position = self.ledger.next_position()
-                place = convergence.Waiter(self.id, name, position, generation, now() + timeout)
-                convergence.wait(db, kind, object_id, place)
-            self._reach(name, "before-commit")
-            return generation is not None
-
-        parked = self.runtime.transact(work)
-        self._reach(name, "after-commit")
-        if parked:
-            raise Parked
-        self.ledger.add(Step(name, self._position, "null", None, None))
+        return name
 
     # For the engine's own modules
 
@@ -357,8 +377,17 @@ class Job:
         """Return the parameters of every guarded statement."""
         return self._identity()
 
-    def _record(self, db: Connection, name: str, *, output: str, undo: str | None = None, undone: int = 0) -> None:
-        self._position = self.ledger.next_position()
+    def _record(
+        self,
+        db: Connection,
+        name: str,
+        *,
+        output: str,
+        undo: str | None = None,
+        undone: int = 0,
+        position: int | None = None,
+    ) -> None:
+        self._position = self.ledger.next_position() if position is None else position
         found = sql.record_step(
             db,
             name=name,
