@@ -1,12 +1,8 @@
-"""Every declared setting is named by a test that shows its effect; those that no other test shows are shown here."""
+"""Settings that no other test shows: what is other once they are changed (``proofs`` names the test of each)."""
 
 from __future__ import annotations
 
-import ast
-import re
 import time
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.compute import lease_ends
-from pileus.core import alerts, database, housekeeping, plugins, settings
+from pileus.core import alerts, database, housekeeping
 from pileus.core.jobs import retention
 from pileus.core.jobs.tables import job, server
 from pileus.core.tables import alert, event
@@ -26,51 +22,6 @@ from tests.api.test_templates import directory_zone
 from tests.support.cloud import Cloud, Person, Refused
 from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
-
-TESTS = Path(__file__).parent.parent
-ELSEWHERE = {
-    "host": "tests/agent/channel/test_servers.py",  # a word that is everywhere
-    "indirect.agent.lb.algorithm": "tests/unit/test_agent_servers.py",
-}
-"""Settings that are not named in the test that shows their effect."""
-
-FAMILIES = {f"max.{owner}": "test_default_limits_hold" for owner in ("account", "domain", "project")}
-"""Beginnings of settings that one test here walks through by the registry."""
-
-
-@cache
-def words() -> tuple[frozenset[str], ...]:
-    """Return what each test file names: its texts, its keywords, and the fixed parts of its f-strings."""
-    return tuple(frozenset(_words(ast.parse(file.read_text()))) for file in sorted(TESTS.rglob("*.py")))
-
-
-def _words(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value.strip(".")
-        elif isinstance(node, ast.keyword) and node.arg:
-            yield re.sub("_+", ".", node.arg)
-            yield node.arg
-
-
-def named(name: str) -> bool:
-    """Tell whether a test file names a setting: whole, or its first parts (at least two) and the rest."""
-    parts = name.split(".")
-    cuts = [(".".join(parts[:n]), ".".join(parts[n:])) for n in range(2, len(parts))]
-    return any(name in found or any(first in found and rest in found for first, rest in cuts) for found in words())
-
-
-def test_every_setting_is_named_by_a_test() -> None:
-    plugins.load_all()
-    missing = {
-        name
-        for name in settings.declared()
-        if name not in ELSEWHERE and not any(name.startswith(f"{family}.") for family in FAMILIES) and not named(name)
-    }
-    assert missing == set(), "each of these needs a test that shows what it does"
-    assert all((TESTS.parent / file).is_file() for file in ELSEWHERE.values())
-    assert set(FAMILIES.values()) <= set(globals())
-    assert set(ELSEWHERE) <= set(settings.declared())
 
 
 def put(cloud: Cloud, name: str, value: Any, **scope: Any) -> None:

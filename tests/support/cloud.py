@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import msgspec
@@ -61,6 +61,9 @@ class Person(msgspec.Struct, frozen=True):
 
 class Cloud:
     """A running server of this process."""
+
+    settings_changed: ClassVar[list[str]] = []
+    """Names of the settings that were changed by updateConfiguration, in all clouds of this process, in order."""
 
     def __init__(self, options: Options, credentials: Credentials, config: SimulatorConfig, **engine: Any) -> None:
         self.options = options
@@ -132,6 +135,8 @@ class Cloud:
     def api(self, command: str, caller: Person | None = None, **parameters: Any) -> dict[str, Any]:
         """Call a command as a person (default: the root admin); return what is in the wrapper, or raise Refused."""
         response = self.request(command, caller or self.root, **parameters)
+        if command == "updateConfiguration" and response.status_code == 200:
+            self.settings_changed.append(str(parameters["name"]))
         (content,) = response.json().values()
         if response.status_code != 200:
             raise Refused(command, response.status_code, content.get("errortext", ""), content)

@@ -16,7 +16,13 @@ FORCE_STOP = declare("vm.destroy.forcestop", bool, False, "power machines off at
 STOP_SECONDS = declare(
     "vm.stop.timeout", int, 30, "seconds that a guest has to shut down before its power is cut", minimum=1, maximum=600
 )
-VIEW_DESTROYED = declare("allow.user.view.destroyed.vm", bool, False, "users see machines that they have destroyed")
+VIEW_DESTROYED = declare(
+    "allow.user.view.destroyed.vm",
+    bool,
+    False,
+    "users see machines that they have destroyed",
+    scopes=("global", "domain", "account"),
+)
 USER_EXPUNGE = declare("allow.user.expunge.recover.vm", bool, False, "users may expunge and recover their machines")
 DEPLOY_TRIES = declare(
     "vm.deploy.tries", int, 5, "hosts that are tried for a machine before it fails", minimum=1, maximum=20

@@ -10,10 +10,11 @@ TAGGED_OFFERINGS = declare(
     bool,
     False,
     "Whether domain admins may create offerings with tags",
-    scopes=("global", "domain"),
+    scopes=("global", "domain", "account"),
 )
 
 
-def may_tag_offerings(settings: Settings, role_type: str, domain_id: int) -> bool:
-    """Tell whether somebody may make offerings with tags of hosts or storage."""
-    return role_type == ADMIN or (role_type == DOMAIN_ADMIN and settings.get(TAGGED_OFFERINGS, ("domain", domain_id)))
+def may_tag_offerings(settings: Settings, role_type: str, domain_id: int, account_id: int) -> bool:
+    """Tell whether an account may make offerings with tags of hosts or storage."""
+    scopes = (("account", account_id), ("domain", domain_id))
+    return role_type == ADMIN or (role_type == DOMAIN_ADMIN and settings.get(TAGGED_OFFERINGS, *scopes))

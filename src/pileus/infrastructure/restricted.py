@@ -50,7 +50,8 @@ def may_manage(db: Connection, caller: Caller, row: Row[Any]) -> bool:
 def check_tags(call: Call, **tags: str | None) -> None:
     """Check that the caller may make offerings with these tags (by parameter): root admins, and by a setting others."""
     given = [name for name, text in tags.items() if text is not None]
-    if given and not may_tag_offerings(call.services.settings, call.caller.role, call.caller.domain_id):
+    who = call.caller
+    if given and not may_tag_offerings(call.services.settings, who.role, who.domain_id, who.account_id):
         raise PermissionDenied(f"parameter {given[0]}: {TAGGED_OFFERINGS.name} lets no domain admin tag offerings")
 
 

@@ -87,7 +87,9 @@ class ListVirtualMachines(OwnedListCommand):
             query.where(c.state == next(s for s in model.STATES if s.lower() == (self.state or "").lower()))
         elif self.state is not None:
             query.where(c.state.not_in((model.DESTROYED, model.EXPUNGING)))
-        if not call.caller.admin and not call.services.settings.get(settings.VIEW_DESTROYED):
+        who = call.caller
+        scopes = (("account", who.account_id), ("domain", who.domain_id))
+        if not who.admin and not call.services.settings.get(settings.VIEW_DESTROYED, *scopes):
             query.where(c.state.not_in((model.DESTROYED, model.EXPUNGING)))
 
     def _by_parts(self, query: Query) -> None:

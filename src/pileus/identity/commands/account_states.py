@@ -196,4 +196,5 @@ class IsAccountAllowedToCreateOfferingsWithTags(Command):
     id: Ref
 
     def run(self, call: Call) -> dict[str, Any]:
-        return {"isallowed": may_tag_offerings(call.services.settings, self.id.role_type, self.id.domain_id)}
+        of = self.id
+        return {"isallowed": may_tag_offerings(call.services.settings, of.role_type, of.domain_id, of.id)}
