@@ -224,9 +224,10 @@ def _pipelined(session: _Session, last: Sent | None) -> Any:
         results = [_awaited(session) for _ in batch]
         if _next(session) is None:  # the mark that all is done
             raise psycopg.OperationalError("the connection was lost in the middle of a pipeline")
-    finally:
-        if pgconn.status == pq.ConnStatus.OK:
-            pgconn.exit_pipeline_mode()
+        pgconn.exit_pipeline_mode()
+    except BaseException:
+        pgconn.finish()  # what is still on its way would be taken for the answer to something else
+        raise
     for result in results:
         _checked(session, result)
     return results[-1]
