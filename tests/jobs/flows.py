@@ -185,6 +185,15 @@ def converging(job: Job, object_id: int, timeout: float = 20) -> dict[str, Any]:
     return {"generation": generation}
 
 
+@workflow("test.converging_together", on_failure=mark_failed)
+def converging_together(job: Job, objects: list[int]) -> None:
+    """Ask for the states of objects and wait for all of them, twice: the second time nothing is left to wait for."""
+    job.commit("rules", lambda db: [desire(db, "test.router", object_id) for object_id in objects])
+    job.converge_all([("test.router", object_id) for object_id in objects])
+    job.commit("between", trace("all are there"))
+    job.converge_all([("test.router", object_id) for object_id in [*objects, 100]])
+
+
 @workflow("test.clockwork")
 def clockwork(job: Job) -> None:
     """Not deterministic: its second step is named by the clock."""

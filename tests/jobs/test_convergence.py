@@ -48,6 +48,30 @@ def test_objects_are_applied_in_parallel(database: Database, engine: Start, chan
     assert max(row.completed for row in rows) - min(row.created for row in rows) < 3
 
 
+def test_a_job_waits_for_several_objects_at_once(database: Database, engine: Start, channel: Channel) -> None:
+    channel.delay["router.apply"] = 0.4
+    engine()
+    (row,) = wait(database, start(database, flows.converging_together, objects=[9, 1, 5, 3, 100]))
+    assert row.state == "done"
+    assert row.completed - row.created < 1.5  # not one after the other
+    told = effects(database)
+    assert set(told[:4]) == {f"applied {object_id} 1" for object_id in (1, 3, 5, 9)}
+    assert told[4:] == ["all are there"]
+
+
+def test_one_of_several_objects_that_fails_is_told_when_all_have_ended(
+    database: Database, engine: Start, channel: Channel
+) -> None:
+    channel.delay["router.apply"] = 0.3
+    channel.failing[3, "router.apply"] = BAD  # objects 2 and 5
+    engine()
+    (row,) = wait(database, start(database, flows.converging_together, objects=[1, 2, 3]))
+    assert row.result["errortext"] == "The rules are wrong"
+    assert {"applied 1 1", "applied 3 1"} < set(effects(database))
+    with database.read() as db:
+        assert not db.execute(sa.select(tables.convergence_waiter)).all()
+
+
 def test_nothing_to_apply_counts_as_applied(database: Database, engine: Start, channel: Channel) -> None:
     engine()
     (row,) = wait(database, start(database, flows.converging, object_id=100))

@@ -274,7 +274,9 @@ class Job:
 
         OperationFailed when it cannot be, with the first failure in the order given.
         """
-        named = [(self._next_name(f"{self._prefix}converge/{kind}/{id_}"), kind, id_) for kind, id_ in objects]
+        named = [
+            (self._next_name(f"{self._prefix}converge/{kind}/{id_}"), kind, id_) for kind, id_ in dict.fromkeys(objects)
+        ]
         steps = [(self.ledger.meet(name), name, kind, id_) for name, kind, id_ in named]
         for step, *_ in steps:
             if step is not None and step.error is not None:
