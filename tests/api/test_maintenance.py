@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -55,12 +54,11 @@ def test_the_operator_may_have_machines_stopped(cloud: Cloud) -> None:
     zone = simulated_zone(cloud, hosts=1)
     network = isolated_network(cloud, zone, "n1")
     vm = machine(cloud, zone, network, "vm1")
-    from pileus.core.tables import setting
-
-    with cloud.services.database.write() as db:
-        values: dict[str, Any] = {"name": "host.maintenance.local.storage.strategy", "value": "ForceStop"}
-        db.execute(sa.insert(setting).values(scope="global", scope_id=0, **values))
-    cloud.services.settings.reload()
+    with pytest.raises(Refused):
+        cloud.job("prepareHostForMaintenance", id=zone["host"])
+    assert cloud.list("listVirtualMachines", id=vm["id"])[0]["state"] == "Running"  # by default nothing is stopped
+    cloud.job("cancelHostMaintenance", id=zone["host"])
+    cloud.api("updateConfiguration", name="host.maintenance.local.storage.strategy", value="ForceStop")
     with pytest.raises(Refused, match=r"in maintenance|no host can have the router"):
         cloud.job("prepareHostForMaintenance", id=zone["host"])  # the router has nowhere to go
     assert cloud.list("listVirtualMachines", id=vm["id"])[0]["state"] == "Stopped"

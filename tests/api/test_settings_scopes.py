@@ -70,7 +70,7 @@ def test_the_same_for_what_admins_of_domains_may(cloud: Cloud) -> None:
 
     def may() -> bool:
         said = cloud.api("isAccountAllowedToCreateOfferingsWithTags", id=account)["isallowed"]["isallowed"]
-        order = {"name": "d", "displaytext": "d", "disksize": 1, "tags": "ssd", "domainid": domain}
+        order: dict[str, Any] = {"name": "d", "displaytext": "d", "disksize": 1, "tags": "ssd", "domainid": domain}
         done = cloud.request("createDiskOffering", chief, **order).status_code == 200
         assert said is done
         return done
@@ -103,7 +103,7 @@ def test_a_cluster_s_value_comes_before_the_global_one(cloud: Cloud) -> None:
 def test_each_scope_lists_what_may_differ_there(cloud: Cloud) -> None:
     zone = simulated_zone(cloud, hosts=1)
     store = cloud.list("listImageStores")[0]["id"]
-    objects = {
+    objects: dict[str, dict[str, Any]] = {
         "zone": {"zoneid": zone["zone"]},
         "cluster": {"clusterid": zone["cluster"]},
         "pool": {"storageid": zone["pool"]},
@@ -153,11 +153,32 @@ def wrong_of(handle: settings.Setting[Any]) -> list[str]:
     return found + ([] if handle.maximum is None else [str(handle.type(handle.maximum) + 1)])
 
 
+WRONG_TEXTS = {
+    "alert.email.addresses": "ops@cloud.test; nobody",
+    "alert.email.sender": "the cloud <ops@cloud.test>",
+    "alert.smtp.enabledSecurityProtocols": "SSLv3",
+    "api.allowed.source.cidr.list": "192.0.2.0/33",
+    "expunged.resources.purge.resources": "Volume",
+    "expunged.resources.purge.start.time": "soon",
+    "guest.domain.suffix": "no_domain..internal",
+    "host": "192.0.2.1, :x",
+    "host.maintenance.local.storage.strategy": "Hope",
+    "password.policy.regex": "([a-z",
+    "project.email.sender": "a@x.test,b@x.test",
+    "proxy.cidr": "everywhere",
+    "secstorage.allowed.internal.sites": "example.org",
+    "secstorage.proxy": "socks5://proxy",
+    "user.password.reset.email.sender": "nobody",
+    "user.password.reset.mail.domain.url": "cloud.example.org",
+}
+
+
 def test_what_a_setting_cannot_be_is_refused_with_a_reason(cloud: Cloud) -> None:
     for name, handle in settings.declared().items():
-        for value in wrong_of(handle):
+        texts = [WRONG_TEXTS[name]] if name in WRONG_TEXTS else []
+        for value in wrong_of(handle) + texts:
             error = refused(cloud, "updateConfiguration", name=name, value=value)
-            assert (error.code, f"parameter value: {name} must be" in error.text) == (431, True), (name, value)
+            assert (error.code, f"parameter value: {name} " in error.text) == (431, True), (name, value)
     with cloud.services.database.read() as db:
         assert db.execute(sa.select(setting)).all() == []
 

@@ -42,6 +42,7 @@ STRATEGY = declare(
     "Error",
     "what happens to machines that cannot leave a host which is prepared for maintenance: Error (the host waits in "
     "ErrorInPrepareForMaintenance until they are stopped) or ForceStop (they are stopped)",
+    options=("Error", "ForceStop"),
 )
 CHECK_SECONDS = 5.0
 _SHOWN = 5

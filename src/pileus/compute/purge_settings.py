@@ -23,7 +23,11 @@ def moment_of(text: str) -> float | None:
 
 ENABLED = declare("expunged.resources.purge.enabled", bool, False, "purge the records of expunged resources regularly")
 RESOURCES = declare(
-    "expunged.resources.purge.resources", str, "", "types of resources that are purged: VirtualMachine; empty = all"
+    "expunged.resources.purge.resources",
+    str,
+    "",
+    "types of resources that are purged: VirtualMachine; empty = all",
+    options=("", "VirtualMachine"),
 )
 INTERVAL = declare("expunged.resources.purge.interval", int, 86_400, "seconds between two purges", minimum=1)
 DELAY = declare(

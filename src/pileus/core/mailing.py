@@ -6,6 +6,7 @@ encrypted like every secret.  A server that does not answer is tried again; afte
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 from collections.abc import Sequence
@@ -119,8 +120,29 @@ def check_protocols(text: str) -> None:
         raise ValueError(f"must be versions of TLS by blanks, of {' and '.join(PROTOCOLS)}")
 
 
-ADDRESSES = declare("alert.email.addresses", str, "", "addresses that alerts are mailed to, by commas; empty = nobody")
-SENDER = declare("alert.email.sender", str, "", "address that alerts are mailed from")
+_ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
+
+
+def one_address(text: str) -> None:
+    """Check the address of a sender, or nothing (ValueError, saying what would be right)."""
+    if text and not _ADDRESS.fullmatch(text):
+        raise ValueError("must be one address, such as cloud@example.org, or empty")
+
+
+def _addresses(text: str) -> None:
+    for part in filter(None, text.split(",")):
+        if not _ADDRESS.fullmatch(part.strip()):
+            raise ValueError("must be addresses separated by commas, such as a@example.org,b@example.org, or empty")
+
+
+ADDRESSES = declare(
+    "alert.email.addresses",
+    str,
+    "",
+    "addresses that alerts are mailed to, by commas; empty = nobody",
+    check=_addresses,
+)
+SENDER = declare("alert.email.sender", str, "", "address that alerts are mailed from", check=one_address)
 SMTP = declare_server("alert.smtp", "alerts", port=IMPLICIT_TLS_PORT, timeouts=True)
 
 

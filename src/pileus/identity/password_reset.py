@@ -13,7 +13,7 @@ import secrets
 import smtplib
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import sqlalchemy as sa
 import structlog
@@ -48,12 +48,27 @@ ENABLED = settings.declare(
 MINUTES = settings.declare(
     "user.password.reset.ttl", int, 30, "minutes for which a mailed token can set a new password", minimum=1
 )
-SENDER = settings.declare("user.password.reset.email.sender", str, "", "address that these tokens are mailed from")
+SENDER = settings.declare(
+    "user.password.reset.email.sender",
+    str,
+    "",
+    "address that these tokens are mailed from",
+    check=mailing.one_address,
+)
+
+
+def _checked_site(text: str) -> None:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("must look like https://cloud.example.org, or be empty")
+
+
 SITE = settings.declare(
     "user.password.reset.mail.domain.url",
     str,
     "",
     "address of the web interface, to which the mailed link leads, such as https://cloud.example.org",
+    check=_checked_site,
 )
 TEMPLATE = settings.declare(
     "user.password.reset.mail.template",

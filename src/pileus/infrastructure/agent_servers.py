@@ -22,12 +22,19 @@ log = structlog.get_logger(__name__)
 STATIC, ROUND_ROBIN, SHUFFLE = "static", "roundrobin", "shuffle"
 ALGORITHMS = (STATIC, ROUND_ROBIN, SHUFFLE)
 
+
+def _checked_addresses(text: str) -> None:
+    if len(list(entries(text))) != len([part for part in text.split(",") if part.strip()]):
+        raise ValueError("must be addresses or names separated by commas, each with or without a port, or empty")
+
+
 ADDRESSES = declare(
     "host",
     str,
     "",
     "addresses at which hosts reach the management servers, separated by commas (a load balancer may be among them); "
     "empty: each server's own",
+    check=_checked_addresses,
 )
 ALGORITHM = declare(
     "indirect.agent.lb.algorithm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
 import msgspec
@@ -30,7 +31,21 @@ PUBLIC_CIDRS = declare(
     False,
     "Whether guest networks may have addresses that are not set aside for private use (RFC 1918)",
 )
-DOMAIN_SUFFIX = declare("guest.domain.suffix", str, "cloud.internal", "End of the DNS domains made for guest networks")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def _checked_suffix(text: str) -> None:
+    if len(text) > 180 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
+        raise ValueError("must be a DNS domain, such as cloud.internal")
+
+
+DOMAIN_SUFFIX = declare(
+    "guest.domain.suffix",
+    str,
+    "cloud.internal",
+    "End of the DNS domains made for guest networks",
+    check=_checked_suffix,
+)
 
 PROVIDER = "VirtualRouter"
 

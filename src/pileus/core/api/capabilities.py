@@ -12,7 +12,7 @@ from pileus.core.commands import Command, command
 from pileus.core.rendering import API_VERSION
 from pileus.core.sizes import LARGEST_DISK, SMALLEST_DISK
 
-PAGE = settings.declare("default.ui.page.size", int, 20, "Rows of a page that the web interface shows")
+PAGE = settings.declare("default.ui.page.size", int, 20, "Rows of a page that the web interface shows", minimum=1)
 
 
 @command("listCapabilities")
