@@ -15,7 +15,6 @@ from tests.clients.conftest import Server
 PLAYBOOK = Path(__file__).parent / "ansible" / "zone.yml"
 
 
-@pytest.mark.slow  # Ansible starts an interpreter for each of its 70 tasks: a minute
 def test_a_zone_comes_is_used_and_goes(server: Server, tmp_path: Path):
     pytest.importorskip("ansible", reason="Ansible is in the dependency group clients")
     python = Path(sys.executable)
