@@ -59,6 +59,8 @@ def test_a_folder_without_a_cloud_is_said(tmp_path: Path, capsys: pytest.Capture
         ("newer", "a newer server wrote it"),
         ("empty", "version none of the schema"),
         ("no database", "cannot be read"),
+        ("no server", "cannot be read"),
+        ("no options", "options.json cannot be read"),
     ],
 )
 def test_records_that_cannot_be_read_are_one_line(
@@ -70,6 +72,9 @@ def test_records_that_cannot_be_read_are_one_line(
         with database.write() as db:
             db.execute(sa.text(f"UPDATE alembic_version SET version_num = '{'0001' if damage == 'older' else '9999'}'"))
         database.close()
+    elif damage in ("no server", "no options"):
+        url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+        file.with_name("options.json").write_text(f'{{"database": "{url}"}}' if damage == "no server" else "{")
     else:
         for each in file.parent.glob("pileus.db*"):
             each.unlink()

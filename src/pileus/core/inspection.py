@@ -66,7 +66,10 @@ def trace(data: Path, identifier: str) -> dict[str, list[dict[str, Any]]]:
 def _records(data: Path) -> Generator[Connection]:
     """Open the records of a cloud to read; raises InspectionError when this version cannot read them."""
     plugins.load_all()
-    options = Options.load(data)
+    try:
+        options = Options.load(data)
+    except (OSError, ValueError) as error:
+        raise InspectionError(f"{data / 'server' / 'options.json'} cannot be read: {error}") from error
     file = options.home / "pileus.db"
     if not options.database and not file.is_file():  # SQLite would make a new one
         raise InspectionError(f"{file} is missing: the cloud has not been started yet, or its database is elsewhere")
@@ -76,7 +79,8 @@ def _records(data: Path) -> Generator[Connection]:
             _refuse_other_schema(db)
             yield db
     except DatabaseError as error:
-        raise InspectionError(f"the cloud's database cannot be read: {error.orig}") from error
+        why = " ".join(str(error.orig).split())  # PostgreSQL's reasons have several lines
+        raise InspectionError(f"the cloud's database cannot be read: {why}") from error
     finally:
         database.close()
 
