@@ -37,7 +37,8 @@ def all_tables() -> sa.MetaData:
     """Return the metadata with the tables of every slice and of the core in it."""
     from pileus.core.database import metadata
 
-    for name in ("core", "core.jobs", *SLICES, "identity.projects", "identity.limits", "drivers.simulator"):
+    parts = ("identity.projects", "identity.limits", "identity.ldap", "drivers.simulator")
+    for name in ("core", "core.jobs", *SLICES, *parts):
         importlib.import_module(f"pileus.{name}.tables")
     return metadata
 

@@ -138,9 +138,9 @@ class Settings:
                 return parse(handle, text)
         return handle.default
 
-    def secret(self, handle: Setting[str], secrets: Secrets) -> str:
+    def secret(self, handle: Setting[str], secrets: Secrets, *scopes: tuple[str, int]) -> str:
         """Return the clear value of a secure setting."""
-        text = self.get(handle)
+        text = self.get(handle, *scopes)
         return secrets.decrypt(text) if text else ""
 
     def expire(self) -> None:

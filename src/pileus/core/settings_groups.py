@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
                 "enable.secure.session",
                 "password.",
             ),
+            "LDAP": ("ldap.",),
             "API": (
                 "api.",
                 "enforce.post.",

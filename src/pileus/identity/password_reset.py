@@ -101,7 +101,9 @@ def find(db: Connection, username: str, path: str) -> tuple[Row[Any], Caller] | 
     """Return the user of this name in the domain with this path, if the user may sign in."""
     found = sa.select(user).join(domain, domain.c.id == user.c.domain_id)
     row = db.execute(
-        found.where(user.c.username == username, user.c.removed.is_(None), domain.c.path == path)
+        found.where(
+            user.c.username == username, user.c.source == "native", user.c.removed.is_(None), domain.c.path == path
+        )
     ).one_or_none()
     if row is None or row.id == store.SYSTEM_USER:
         return None

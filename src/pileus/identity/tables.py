@@ -111,6 +111,11 @@ user = sa.Table(
     sa.Column("two_factor_key", sa.Text),  # encrypted
     sa.Column("two_factor_step", sa.BigInteger),  # of the last code that was taken: none up to it is taken again
     sa.Column("two_factor_mandated", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("source", sa.String(16), nullable=False, server_default="native"),  # native ldap: whose the password is
+    sa.Column("ldap_linked", sa.Boolean, nullable=False, server_default=sa.false()),  # by a link, which decides on it
+    sa.Column(
+        "ldap_gone", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # disabled by its link, by nobody else
     sa.Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),

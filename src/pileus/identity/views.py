@@ -154,5 +154,5 @@ def _user(row: Row[Any], of: Row[Any], domains_: dict[int, Row[Any]], roles: dic
         "timezone": row.timezone,
         "apikey": row.api_key,
         "isdefault": bool(row.is_default),
-        "usersource": "native",
+        "usersource": row.source,
     }

@@ -12,6 +12,7 @@ from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
 from pileus.core.jobs import Job, JobFailed, undo, workflow
 from pileus.identity import cleanup
+from pileus.identity.ldap.tables import ldap_configuration, ldap_link
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, session, user
 from pileus.identity.tables import account as account_table
@@ -51,6 +52,7 @@ def remove_account(db: Connection, account_id: int) -> None:
         .where(user.c.account_id == account_id, user.c.removed.is_(None))
         .values(removed=moment, state="removed", api_key=None, secret_key=None, two_factor_key=None)
     )
+    db.execute(sa.delete(ldap_link).where(ldap_link.c.account_id == account_id))
     change(db, account, account_id, state="removed", removed=moment)
 
 
@@ -121,6 +123,8 @@ def _remove_domain(db: Connection, domain_id: int) -> None:
     count = db.execute(held.where(account.c.domain_id.in_(ids), account.c.removed.is_(None))).scalar_one()
     if count:
         raise InUse(f"the domain got {count} accounts meanwhile; delete these first")
+    for table in (ldap_link, ldap_configuration):
+        db.execute(sa.delete(table).where(table.c.domain_id.in_(ids)))
     db.execute(sa.update(domain).where(below).values(removed=now()))
 
 

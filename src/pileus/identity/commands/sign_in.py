@@ -19,6 +19,9 @@ from pileus.core.errors import AuthenticationFailed
 from pileus.core.parameters import is_uuid
 from pileus.core.services import Services
 from pileus.identity import callers, passwords, second_factor, sessions, throttle
+from pileus.identity.ldap import making
+from pileus.identity.ldap import sign_in as ldap
+from pileus.identity.ldap.errors import Unavailable
 from pileus.identity.tables import domain, user
 
 log = structlog.get_logger(__name__)
@@ -48,9 +51,9 @@ class Login(_Recorded):
         name, address = throttle.sign_in(self.username, facts.address)
         with services.database.read() as db:
             throttle.refuse(db, name, address)
-        found = self._find(services)
+        found = self._verified(services)
         caller = None
-        if passwords.matches(found.password_hash if found else None, self.password) and found is not None:
+        if found is not None:
             with services.database.read() as db:
                 caller = callers.find(db, found.id)
         if caller is not None and not origin.admits(services, caller.account_id, facts.address):
@@ -69,19 +72,36 @@ class Login(_Recorded):
             self._record(db, services, caller, facts, f"user {caller.username} signed in from {facts.address}")
         return Signed(content=_content(services, caller, found, key), cookies={"JSESSIONID": token, "sessionkey": key})
 
-    def _find(self, services: Services) -> Row[Any] | None:
-        statement = sa.select(user).join(domain, domain.c.id == user.c.domain_id)
-        statement = statement.where(
-            user.c.username == self.username, user.c.removed.is_(None), domain.c.removed.is_(None)
-        )
-        if self.domainid and is_uuid(self.domainid):
-            statement = statement.where(domain.c.uuid == self.domainid.lower())
-        elif self.domainid:
-            statement = statement.where(domain.c.id == (int(self.domainid) if _number(self.domainid) else -1))
-        else:
-            statement = statement.where(domain.c.path == path_of(self.domain))
+    def _verified(self, services: Services) -> Row[Any] | None:
+        """Return the user whose password it is: the cloud's own, or one whose password a directory (LDAP) has."""
         with services.database.read() as db:
-            return db.execute(statement).one_or_none()
+            within = db.execute(sa.select(domain).where(domain.c.removed.is_(None), self._domain())).one_or_none()
+            named = sa.select(user).where(user.c.username == self.username, user.c.removed.is_(None))
+            found = db.execute(named.where(user.c.domain_id == within.id)).one_or_none() if within is not None else None
+            known = found
+            if within is not None and found is None:
+                known = making.find_user(db, within.id, self.username)  # a directory minds no case of letters
+        if found is not None and found.source != making.LDAP:
+            return found if passwords.matches(found.password_hash, self.password) else None
+        verified = None
+        if within is not None and within.state == "Active" and (known is None or known.source == making.LDAP):
+            try:
+                verified = ldap.verify(services, within.id, self.username, self.password, known)
+            except Unavailable as error:
+                log.warning("log-in refused: no server of LDAP answers", domain=within.path, why=str(error))
+                raise AuthenticationFailed(_REFUSED) from error  # and not counted: nothing was guessed
+        if verified is None:
+            passwords.matches(None, self.password)  # takes as long as for the cloud's own users
+            return None
+        with services.database.read() as db:
+            return db.execute(sa.select(user).where(user.c.id == verified)).one_or_none()
+
+    def _domain(self) -> sa.ColumnElement[bool]:
+        if self.domainid and is_uuid(self.domainid):
+            return domain.c.uuid == self.domainid.lower()
+        if self.domainid:
+            return domain.c.id == (int(self.domainid) if _number(self.domainid) else -1)
+        return domain.c.path == path_of(self.domain)
 
 
 def path_of(text: str | None) -> str:

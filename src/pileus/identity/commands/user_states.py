@@ -88,6 +88,9 @@ class UpdateUser(Command):
         admin = call.caller.admin or call.caller.role in (DOMAIN_ADMIN, RESOURCE_ADMIN)
         if not admin and row.id != call.caller.user_id:
             raise PermissionDenied("parameter id: users without an admin's role change only themselves")
+        if row.source != "native" and (self.new_hash is not None or self.username not in (None, row.username)):
+            name = "password" if self.new_hash is not None else "username"
+            raise InvalidParameter(f"parameter {name}: user {row.username} has it of the directory ({row.source})")
         values = self._values(call, row)
         if self.mandate2fa is not None:
             values["two_factor_mandated"] = self._mandate(call, row, admin=admin)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.core.calls import ACCOUNT_TYPES, Call
@@ -30,6 +31,8 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     timezone: str | None
     uuid: str | None
+    source: str = "native"
+    ldap_linked: bool = False
 
 
 def check_user(username: str, timezone: str | None, uuid: str | None) -> None:
@@ -44,15 +47,20 @@ def check_user(username: str, timezone: str | None, uuid: str | None) -> None:
 
 def add_user(call: Call, of: Row[Any], new: NewUser) -> Row[Any]:
     """Write a user of an account."""
+    return write_user(call.db, of, new)
+
+
+def write_user(db: Connection, of: Row[Any], new: NewUser) -> Row[Any]:
+    """Write a user of an account, if the name is free in the domain."""
     taken = sa.select(user.c.id).where(
         user.c.domain_id == of.domain_id,
         sa.func.lower(user.c.username) == new.username.lower(),
         user.c.removed.is_(None),
     )
-    if call.db.execute(taken).first() is not None:
+    if db.execute(taken).first() is not None:
         raise InvalidParameter(f"parameter username: the domain has a user {new.username} already")
     values = msgspec.structs.asdict(new) | {"uuid": (new.uuid or new_uuid()).lower()}
-    return one(call.db, user, insert(call.db, user, account_id=of.id, domain_id=of.domain_id, created=now(), **values))
+    return one(db, user, insert(db, user, account_id=of.id, domain_id=of.domain_id, created=now(), **values))
 
 
 @command("createUser", event="USER.CREATE")
@@ -117,8 +125,7 @@ class ListUsers(OwnedListCommand):
         query.where(user.c.id != store.SYSTEM_USER)
         if self.apikeyaccess is not None:
             query.where(user.c.api_key_access.is_(views.access_of(self.apikeyaccess)))
-        if self.usersource is not None and self.usersource.lower() != "native":
-            query.where(sa.false())  # no other source is there yet
+        query.same(user.c.source, self.usersource)
         if self.accounttype is not None:
             type_ = next((name for name, number in ACCOUNT_TYPES.items() if number == self.accounttype), "none")
             query.where(user.c.account_id.in_(sa.select(account.c.id).where(account.c.role_type == type_)))
