@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from pileus.core import settings
 from pileus.core.tables import setting
 from pileus.resources import watching
+from tests.api.test_sessions import Neighbour
 from tests.api.test_zones import refused
 from tests.support.cloud import Cloud
+from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
 
 MEMORY = "cluster.memory.allocated.capacity.notificationthreshold"
@@ -202,3 +204,20 @@ def test_who_may_change_what(cloud: Cloud) -> None:
         assert refused(cloud, "listConfigurations", chief, **scope).code == 531
     assert refused(cloud, "updateConfiguration", chief, name=DESTROYED, value="true").code == 531
     assert refused(cloud, "updateConfiguration", user, name=DESTROYED, value="true", **own).code == 401
+
+
+def test_a_change_holds_on_every_server_without_a_restart(cloud: Cloud) -> None:
+    other = Neighbour(cloud)
+    try:
+
+        def minutes() -> float:
+            answer = other.post("login", username="admin", password=cloud.password)
+            return answer.json()["loginresponse"]["timeout"] / 60
+
+        assert minutes() == 30
+        put(cloud, "session.timeout", 7)
+        until(lambda: minutes() == 7, 5)
+        reset(cloud, "session.timeout")
+        until(lambda: minutes() == 30, 5)
+    finally:
+        other.services.database.close()
