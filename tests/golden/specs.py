@@ -95,4 +95,21 @@ DENIED = RouterSpec(
 
 INSIDE = RouterSpec(name="r-4-VM", uuid="4", generation=1, guest=_leg(domain=""), services=["Dhcp", "UserData"])
 
-SPECS = {"empty": EMPTY, "full": FULL, "denied": DENIED, "inside": INSIDE}
+OPTIONS = RouterSpec(
+    name="r-5-VM",
+    uuid="5",
+    generation=1,
+    guest=_leg(),
+    hosts=[
+        GuestHost(
+            mac="02:00:00:00:00:05", address="10.1.1.5", name="web",
+            dhcp_options={
+                "42": "192.0.2.1,192.0.2.2", "66": "http://boot.example/x", "2": "3600", "15": "a.example", "114": "/x",
+                "230": "free", "17": "/root:/other",
+            },
+        ),
+        GuestHost(mac="02:00:00:00:00:06", address="10.1.1.6", name="db", default=False, dhcp_options={"23": "64"}),
+    ],
+)  # fmt: skip
+
+SPECS = {"empty": EMPTY, "full": FULL, "denied": DENIED, "inside": INSIDE, "options": OPTIONS}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pileus.dataplane import domain_xml, names
@@ -78,6 +79,20 @@ THROTTLED = MachineSpec(
     ],
     nics=[],
 )
+TUNED = MachineSpec(
+    name="i-3-9-VM",
+    uuid="b7a3a0de-5c0f-4a52-a2ce-6f5c3c1a0c14",
+    cpus=4,
+    cpu_mhz=500,
+    memory_mib=128,
+    disks=[disk(0, io="native"), disk(1, io="io_uring", cache="writeback"), disk(2, io="native", cache="writeback")],
+    nics=[msgspec.structs.replace(nic(0), queues=4, packed=True), msgspec.structs.replace(nic(1), queues=1)],
+    io_threads=1,
+    extra=[
+        "<memoryBacking><locked/></memoryBacking><cpu mode='host-passthrough'/>",
+        "<devices><watchdog model='i6300esb' action='reset'/></devices>",
+    ],
+)
 HERE = {
     "domain": "i-2-12-VM",
     "cloud": "5f1c",
@@ -90,6 +105,7 @@ CASES = {
     "domain_kvm": (SPEC, domain_xml.Circumstances(accelerator="kvm", shares=True, **HERE)),
     "domain_large": (LARGE, domain_xml.Circumstances(accelerator="tcg", shares=True, cache="writeback", **HERE)),
     "domain_throttled": (THROTTLED, domain_xml.Circumstances(accelerator="kvm", **HERE)),
+    "domain_tuned": (TUNED, domain_xml.Circumstances(accelerator="kvm", **HERE)),
     "domain_bare": (
         MachineSpec(name="v", uuid=SPEC.uuid, cpus=1, cpu_mhz=1, memory_mib=64, disks=[], nics=[]),
         domain_xml.Circumstances(accelerator="tcg", **HERE),

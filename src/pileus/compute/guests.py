@@ -26,6 +26,7 @@ _GUESTS = Fixed(
         nic.c.mac,
         nic.c.address,
         nic.c.is_default,
+        nic.c.dhcp_options,
         nic.c.id.label("nic_id"),
         machine.c.id,
         machine.c.uuid,
@@ -109,6 +110,7 @@ def _host(db: Connection, row: Row[Any], domain: str, public: str) -> GuestHost:
         public_keys=row.public_keys,
         password=password,
         password_id=row.password_id if password else "",
+        dhcp_options=row.dhcp_options or {},
     )
 
 

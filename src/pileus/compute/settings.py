@@ -53,3 +53,19 @@ MOST_CPUS = declare(
 MOST_MEMORY = declare(
     "vm.serviceoffering.ram.size.max", int, 0, "MiB of a service offering, at most (0 = any)", minimum=0
 )
+EXTRA_CONFIG = declare(
+    "enable.additional.vm.configuration",
+    bool,
+    False,
+    "machines of an account may have elements of the hypervisor's configuration added (extraconfig)",
+    scopes=("global", "account"),
+    root_only=True,
+)
+EXTRA_ELEMENTS = declare(
+    "allow.additional.vm.configuration.list.kvm",
+    str,
+    "",
+    "elements of libvirt's domain XML that extraconfig may have, by commas, such as memoryBacking,cpu",
+    scopes=("global", "account"),
+    root_only=True,
+)

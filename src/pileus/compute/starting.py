@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.compute import addressing, limits, model, placement, usage
+from pileus.compute import options as machine_options
 from pileus.compute.disks import terms_of
 from pileus.compute.tables import machine, service_offering
 from pileus.core import database, services
@@ -215,14 +216,20 @@ def _take(
     create, disks = _disks(db, row, volumes, found.host_id, [pools[id_] for id_ in found.pool_ids])
     plugged = _PLUGGED(db, {"machine": row.id}).all()
     members = segments.join(db, [each.network_id for each in plugged], found.host_id)
+    options = machine_options.read(row.details, row.cpus)
     spec = wire.MachineSpec(
         name=row.instance_name,
         uuid=row.uuid,
         cpus=row.cpus,
         cpu_mhz=row.cpu_mhz,
         memory_mib=row.memory_mib,
-        disks=disks,
-        nics=nics.specs(db, row.id, found.host_id),
+        disks=[msgspec.structs.replace(disk, io=options.io) for disk in disks],
+        io_threads=options.io_threads,
+        extra=options.extra,
+        nics=[
+            msgspec.structs.replace(each, queues=options.queues, packed=options.packed)
+            for each in nics.specs(db, row.id, found.host_id)
+        ],
         vnc_password=row.vnc_password or "",
         title=row.display_name or row.name,
         keyboard=row.details.get(model.KEYBOARD, ""),

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 
-from pileus.wire.router import EgressRule, FirewallRule, GuestHost, PortForward, RouterSpec
+from pileus.dataplane import dhcp_options
+from pileus.wire.router import PUBLIC_MTU, EgressRule, FirewallRule, GuestHost, PortForward, RouterSpec
 from pileus.wire.segments import Segment
 
 PORTS = (1, 65535)
@@ -34,6 +35,8 @@ def check_router(spec: RouterSpec) -> None:
         address(each)
     if spec.public_mac:
         mac(spec.public_mac)
+    if not 576 <= spec.public_mtu <= PUBLIC_MTU:
+        raise SpecError(f"public MTU {spec.public_mtu} is not within 576..{PUBLIC_MTU}")
     known = _check_public(spec, network)
     for rule in spec.firewall:
         _check_rule(rule)
@@ -175,11 +178,22 @@ def _check_forwards(forwards: list[PortForward], known: set[str]) -> None:
                 raise SpecError(f"{protocol} port {start} of {where} is forwarded twice")
 
 
+def _dhcp_option(code: str, value: str) -> None:
+    try:
+        kept = dhcp_options.check(code, value)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if kept != (code, value):
+        raise SpecError(f"DHCP option {code!r} is not as it is to be written")
+
+
 def _check_hosts(hosts: list[GuestHost], network: IPv4Network) -> None:
     macs: set[str] = set()
     addresses: set[str] = set()
     for host in hosts:
         domain(host.name)
+        for code, value in host.dhcp_options.items():
+            _dhcp_option(code, value)
         if IPv4Address(address(host.address)) not in network:
             raise SpecError(f"the machine {host.name} has {host.address}, which is not in {network}")
         if mac(host.mac) in macs or host.address in addresses:

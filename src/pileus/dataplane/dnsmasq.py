@@ -86,6 +86,11 @@ def _dhcp(spec: RouterSpec, paths: Paths) -> list[str]:
         f"dhcp-option-force=option:mtu,{spec.guest.segment.mtu}",
     ]
     lines += sorted(f"dhcp-mac=set:{_SECONDARY},{checks.mac(host.mac)}" for host in spec.hosts if not host.default)
+    for host in sorted((host for host in spec.hosts if host.dhcp_options), key=lambda host: host.mac):
+        tag = f"own-{checks.mac(host.mac).replace(':', '')}"
+        lines.append(f"dhcp-mac=set:{tag},{checks.mac(host.mac)}")
+        ordered = sorted(host.dhcp_options.items(), key=lambda option: int(option[0]))
+        lines += [f"dhcp-option=tag:{tag},{code},{value}" for code, value in ordered]
     answer = f",{','.join(resolvers)}" if resolvers else ""
     return [*lines, f"dhcp-option=tag:!{_SECONDARY},option:dns-server{answer}"]
 

@@ -45,6 +45,8 @@ def render(spec: MachineSpec, here: Circumstances) -> str:
     _add(domain, "memory", str(spec.memory_mib), unit="MiB")
     _add(domain, "currentMemory", str(spec.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(spec.cpus), placement="static")
+    if spec.io_threads:
+        _add(domain, "iothreads", str(spec.io_threads))
     if here.shares:
         shares = min(max(spec.cpus * spec.cpu_mhz, SMALLEST_SHARES), LARGEST_SHARES)
         _add(_add(domain, "cputune"), "shares", str(shares))
@@ -53,12 +55,27 @@ def render(spec: MachineSpec, here: Circumstances) -> str:
     devices = _add(domain, "devices")
     _add(devices, "emulator", here.emulator)
     for disk in sorted(spec.disks, key=lambda d: d.device):
-        _disk(devices, disk, here)
+        _disk(devices, disk, here, threads=spec.io_threads)
     for nic in sorted(spec.nics, key=lambda n: n.device):
         _nic(devices, nic, here)
     _consoles(devices, spec, here)
+    for text in spec.extra:
+        _extend(domain, devices, text)
     Xml.indent(domain)
     return Xml.tostring(domain, encoding="unicode") + "\n"
+
+
+def _extend(domain: Xml.Element, devices: Xml.Element, text: str) -> None:
+    """Put elements of the administrator's into the domain: devices are added, others stand instead of ours."""
+    for element in list(Xml.fromstring(f"<domain>{text}</domain>")):  # noqa: S314 (checked where it was given)
+        if element.tag == "devices":
+            devices.extend(list(element))
+            continue
+        ours = domain.find(element.tag)
+        if ours is None:
+            domain.append(element)
+        else:
+            domain[list(domain).index(ours)] = element
 
 
 def _identity(domain: Xml.Element, spec: MachineSpec) -> None:
@@ -90,9 +107,14 @@ def _platform(domain: Xml.Element, *, kvm: bool) -> None:
     _add(domain, "on_crash", "destroy")
 
 
-def _disk(devices: Xml.Element, disk: Disk, here: Circumstances) -> None:
+def _disk(devices: Xml.Element, disk: Disk, here: Circumstances, *, threads: int) -> None:
     element = _add(devices, "disk", type="file", device="disk")
-    _add(element, "driver", name="qemu", type=disk.format, cache=disk.cache or here.cache, discard="unmap")
+    cache = disk.cache or here.cache
+    driver = _add(element, "driver", name="qemu", type=disk.format, cache=cache, discard="unmap")
+    if disk.io:
+        driver.set("io", "threads" if disk.io == "native" and cache != "none" else disk.io)  # needs direct I/O
+    if threads and disk.bus == "virtio":
+        driver.set("iothread", str(disk.device % threads + 1))
     _add(element, "source", file=disk.path)
     letters = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
     _add(element, "target", dev=letters[disk.bus] + _letter(disk.device), bus=disk.bus)
@@ -118,6 +140,12 @@ def _nic(devices: Xml.Element, nic: Nic, here: Circumstances) -> None:
     _add(element, "source", bridge=here.bridges[nic.uuid])
     _add(element, "target", dev=names.tap(here.prefix, nic.uuid))
     _add(element, "model", type=nic.model)
+    if nic.queues > 1 or nic.packed:
+        driver = _add(element, "driver")
+        if nic.queues > 1:
+            driver.set("queues", str(nic.queues))
+        if nic.packed:
+            driver.set("packed", "on")
     _add(element, "mtu", size=str(nic.segment.mtu))
 
 

@@ -49,6 +49,8 @@ def traffic_types(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> T
             "kvmnetworklabel": row.kvm_label,
             "xennetworklabel": row.xen_label,
             "vmwarenetworklabel": row.vmware_label,
+            "hypervnetworklabel": row.hyperv_label,
+            "ovm3networklabel": row.ovm3_label,
         }
         for row in rows
     ]

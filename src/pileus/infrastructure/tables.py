@@ -68,6 +68,8 @@ traffic_type = sa.Table(
     sa.Column("kvm_label", sa.String(255)),
     sa.Column("xen_label", sa.String(255)),
     sa.Column("vmware_label", sa.String(255)),
+    sa.Column("hyperv_label", sa.String(255)),
+    sa.Column("ovm3_label", sa.String(255)),
     sa.Column("vlan", sa.String(32)),
     sa.UniqueConstraint("physical_network_id", "type"),
 )

@@ -22,7 +22,7 @@ from pileus.identity.tables import domain as domain_table
 from pileus.infrastructure import restricted
 from pileus.infrastructure.model import BASIC
 from pileus.infrastructure.tables import physical_network, service_provider, traffic_type
-from pileus.network import addresses, model, routers, segments
+from pileus.network import addresses, model, mtu, routers, segments, spans
 from pileus.network.tables import ip_range, network, network_offering
 
 PUBLIC_CIDRS = declare(
@@ -65,7 +65,10 @@ class NewNetwork(msgspec.Struct, frozen=True, kw_only=True):
     dns1: str | None = None
     dns2: str | None = None
     vlan: str | None = None
-    mtu: int | None = None
+    private_mtu: int | None = None
+    public_mtu: int | None = None
+    start: str | None = None
+    end: str | None = None
     display: bool = True
     source_nat: str | None = None  # the public address to use
 
@@ -83,7 +86,9 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
     _check_physical(db, new, physical)
     segments.refuse_impossible(db, new.zone.id, physical.isolation)
     cidr, gateway = _addresses(db, call, new)
+    span = _span(new, cidr, gateway)
     tag = _explicit_tag(new, physical)
+    mtu.check(call, new.zone.id, physical.isolation, new.offering, private=new.private_mtu, public=new.public_mtu)
     checking.claim(db, new.owner.account_id, {Kind.NETWORKS: 1})
     network_id = database.insert(
         db,
@@ -106,7 +111,10 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
         isolation=physical.isolation,
         state=model.ALLOCATED,
         display=new.display,
-        private_mtu=new.mtu,
+        private_mtu=new.private_mtu,
+        public_mtu=new.public_mtu,
+        start_address=None if span is None else span[0],
+        end_address=None if span is None else span[1],
         created=database.now(),
     )
     row = database.one(db, network, network_id)
@@ -214,6 +222,18 @@ def _addresses(db: Connection, call: Call, new: NewNetwork) -> tuple[ipaddress.I
         if public.overlaps(cidr):
             raise InvalidParameter(f"parameter gateway: {cidr} overlaps with the zone's public network {public}")
     return cidr, gateway
+
+
+def _span(new: NewNetwork, cidr: ipaddress.IPv4Network | None, gateway: str) -> tuple[str, str] | None:
+    """Return the range of addresses that was chosen for machines; with source NAT they get all of the network."""
+    if new.start is None and new.end is None:
+        return None
+    if cidr is None or "SourceNat" in new.offering.services:
+        raise InvalidParameter(
+            "parameters startip and endip are for isolated networks without source NAT; with it, reserve addresses "
+            "with updateNetwork guestvmcidr"
+        )
+    return spans.chosen(new.start, new.end, cidr, gateway)
 
 
 def _explicit_tag(new: NewNetwork, physical: Row[Any]) -> int | None:

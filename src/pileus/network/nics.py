@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from pileus.core.calls import Call
 from pileus.core.errors import ConcurrentChange, InsufficientAddresses, InvalidParameter
 from pileus.core.listing import related
 from pileus.core.statements import Fixed, Listing
-from pileus.network import networks, routers, rules, segments
+from pileus.network import networks, routers, rules, segments, spans
 from pileus.network.tables import network, network_offering, nic, public_address
 from pileus.wire.machines import Nic
 
@@ -57,6 +57,7 @@ def allocate(
     mac: str | None,
     device_id: int,
     is_default: bool,
+    dhcp_options: dict[str, str] | None = None,
 ) -> Row[Any]:
     """Give a machine a NIC in a network, with a free address (or the one asked for) and a MAC address.
 
@@ -73,6 +74,7 @@ def allocate(
         address=_address(db, network_row, address, made),
         device_id=device_id,
         is_default=is_default,
+        dhcp_options=dhcp_options or None,
         created=database.now(),
     )
     row = database.one(db, nic, nic_id)
@@ -112,7 +114,8 @@ def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str 
     whole = ipaddress.IPv4Network(of.cidr)
     if wanted is not None:
         return _wanted(db, of, whole, wanted)
-    first, size = int(whole.network_address) + 1, whole.num_addresses - 2
+    low, high = spans.of(of)
+    first, size = int(low), int(high) - int(low) + 1
     # The counter in the MAC leads from one address to the next, so the first look nearly always finds a free one, and
     # an address that was given back is not handed out again at once.
     start = int(mac.replace(":", ""), 16) & 0xFFFFF
@@ -121,9 +124,11 @@ def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str 
     found = next((each for each in probes if each not in taken), None)
     if found is None:
         taken.update(db.execute(_ALL, {"network": of.id}).scalars())
-        found = next((each for each in map(str, whole.hosts()) if each not in taken), None)
+        every = (str(ipaddress.IPv4Address(number)) for number in range(first, first + size))
+        found = next((each for each in every if each not in taken), None)
     if found is None:
-        raise InsufficientAddresses(f"network {of.name} ({of.cidr}) has no free address left")
+        within = of.cidr if size == whole.num_addresses - 2 else f"{low} to {high} of {of.cidr}"
+        raise InsufficientAddresses(f"network {of.name} ({within}) has no free address left")
     return found
 
 
@@ -134,10 +139,23 @@ def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: 
         raise InvalidParameter(f"parameter ipaddress must be an IPv4 address, not {wanted[:60]!r}") from None
     if address not in whole or address in (whole.network_address, whole.broadcast_address):
         raise InvalidParameter(f"parameter ipaddress: {address} is not an address of a machine within {of.cidr}")
+    low, high = spans.of(of)
+    if not low <= address <= high:
+        raise InvalidParameter(f"parameter ipaddress: machines of network {of.name} get addresses from {low} to {high}")
     taken = _TAKEN(db, {"network": of.id, "probes": [str(address)]}).first()
     if str(address) == of.gateway or taken:
         raise InvalidParameter(f"parameter ipaddress: {address} is in use in network {of.name}")
     return str(address)
+
+
+def tell(db: Connection, machine_id: int, told: Mapping[int, Mapping[str, str]]) -> None:
+    """Give a machine's NICs other DHCP options, by network (the caller tells the routers)."""
+    for network_id, chosen in told.items():
+        db.execute(
+            sa.update(nic)
+            .where(nic.c.machine_id == machine_id, nic.c.network_id == network_id, nic.c.removed.is_(None))
+            .values(dhcp_options=dict(chosen) or None)
+        )
 
 
 def of_machine(db: Connection, machine_id: int) -> list[Row[Any]]:
@@ -222,6 +240,12 @@ def static_nat_of(db: Connection, nic_ids: Sequence[int]) -> dict[int, Row[Any]]
     if not nic_ids:
         return {}
     return {row.nic_id: row for row in _STATIC_NAT(db, {"nics": list(nic_ids)})}
+
+
+def addresses(db: Connection, network_id: int) -> list[str]:
+    """Return the addresses that a network's machines have."""
+    of_machines = _ALL.where(nic.c.machine_id.is_not(None))
+    return list(db.execute(of_machines, {"network": network_id}).scalars())
 
 
 def plugged(db: Connection, network_id: int) -> int:

@@ -15,7 +15,7 @@ from pileus.core.statements import Fixed
 from pileus.infrastructure.tables import zone
 from pileus.network import guests, model, segments
 from pileus.network.tables import ip_range, network, network_offering, nic, public_address, rule
-from pileus.wire.router import EgressRule, FirewallRule, GuestLeg, PortForward, PublicAddress, RouterSpec
+from pileus.wire.router import PUBLIC_MTU, EgressRule, FirewallRule, GuestLeg, PortForward, PublicAddress, RouterSpec
 
 _SERVICES = frozenset({"Dhcp", "Dns", "UserData", "SourceNat", "StaticNat", "PortForwarding", "Firewall"})
 
@@ -68,6 +68,7 @@ def spec(db: Connection, row: Row[Any]) -> RouterSpec:
             domain=of.network_domain,
         ),
         public_mac=row.public_mac if addresses else "",
+        public_mtu=of.public_mtu or PUBLIC_MTU,
         public_addresses=[_public(found, targets) for found in addresses.values()],
         egress_allowed=offering.egress_default,
         egress=[_egress(each) for each in rules if each.purpose == model.EGRESS],

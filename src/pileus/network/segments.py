@@ -162,6 +162,13 @@ def tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
     return ids
 
 
+def tell_all(db: Connection, network_id: int) -> None:
+    """Ask every host of a network to make its segment anew: it has another MTU."""
+    found = sa.select(segment_member.c.id).where(segment_member.c.network_id == network_id)
+    for id_ in db.execute(found.order_by(segment_member.c.id)).scalars().all():
+        desire(db, "segment", id_)
+
+
 def settle(db: Connection) -> None:
     """Tell the hosts their peers once more on which something was starting when the peers changed."""
     for row in db.execute(sa.select(segment_member).where(segment_member.c.unsettled).limit(200)).all():

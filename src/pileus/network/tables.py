@@ -72,6 +72,9 @@ network = sa.Table(
     sa.Column("display", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("private_mtu", sa.Integer),
     sa.Column("public_mtu", sa.Integer),
+    sa.Column("guest_cidr", sa.String(64)),  # the part of cidr for machines; None = all of it
+    sa.Column("start_address", sa.String(64)),  # of what machines get, when it was chosen
+    sa.Column("end_address", sa.String(64)),
     sa.Column("next_mac", type_id, nullable=False, server_default="0"),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
@@ -89,6 +92,7 @@ nic = sa.Table(
     sa.Column("address", sa.String(64)),
     sa.Column("device_id", sa.Integer, nullable=False),
     sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("dhcp_options", sa.JSON(none_as_null=True)),  # {"114": "https://..."}, beside what every NIC gets
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("removed", sa.Float),
 )

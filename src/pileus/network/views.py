@@ -12,12 +12,14 @@ from sqlalchemy.engine import Row
 from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.core.statements import Listing
+from pileus.dataplane import dhcp_options
 from pileus.identity import store
 from pileus.infrastructure.tables import physical_network, zone
-from pileus.network import model
+from pileus.network import model, spans
 from pileus.network.nics import static_nat_of
 from pileus.network.offerings import services_of
 from pileus.network.tables import network, network_offering, nic
+from pileus.wire.router import PUBLIC_MTU
 
 Things = list[dict[str, Any]]
 
@@ -82,7 +84,7 @@ def _network(
     }
     if row.cidr:
         found |= {
-            "cidr": row.cidr,
+            "cidr": row.guest_cidr or row.cidr,
             "gateway": row.gateway,
             "netmask": row.netmask,
             "networkdomain": row.network_domain,
@@ -91,6 +93,10 @@ def _network(
             "internetprotocol": "IPv4",
             "privatemtu": row.private_mtu or model.DEFAULT_MTU[row.isolation],
         }
+        if row.guest_cidr:
+            found |= {"networkcidr": row.cidr, "reservediprange": spans.reserved(row)}
+        if "SourceNat" in offering.services:
+            found["publicmtu"] = row.public_mtu or PUBLIC_MTU
     if admin:
         found["displaynetwork"] = row.display
         if row.tag is not None:
@@ -134,7 +140,7 @@ def _nic(row: Row[Any], of: Row[Any], public: Row[Any] | None, *, admin: bool) -
         "traffictype": "Guest",
         "type": of.guest_type,
         "secondaryip": [],
-        "extradhcpoption": [],
+        "extradhcpoption": _dhcp_options(row.uuid, row.dhcp_options or {}),
         "mtu": of.private_mtu or model.DEFAULT_MTU[of.isolation],
     }
     if of.cidr:
@@ -144,3 +150,15 @@ def _nic(row: Row[Any], of: Row[Any], public: Row[Any] | None, *, admin: bool) -
     if admin and of.tag is not None:
         found |= {"broadcasturi": uri(of), "isolationuri": uri(of)}
     return found
+
+
+def _dhcp_options(nic_uuid: str, chosen: dict[str, str]) -> Things:
+    return [
+        {
+            "nicid": nic_uuid,
+            "extradhcpoptioncode": int(code),
+            "extradhcpoptionname": dhcp_options.name(int(code)),
+            "extradhcpvalue": value,
+        }
+        for code, value in chosen.items()
+    ]

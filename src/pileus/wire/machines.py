@@ -41,6 +41,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     read_only: bool = False
     cache: str = ""  # "writeback" or "writethrough"; "" = none, as far as the host's file system allows
     throttle: Throttle | None = None
+    io: str = ""  # native, io_uring or threads; "" = the hypervisor's choice
 
 
 class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +54,8 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     device: int  # 0 = first
     model: str = "virtio"
     rate_mbit: int = 0  # 0 = no limit
+    queues: int = 0  # pairs of queues; 0 = one
+    packed: bool = False  # packed virtqueues
 
 
 class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +71,8 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     vnc_password: str = ""
     title: str = ""  # display name, for people who look at the host
     generation: int = 0  # an older one than the host has is refused as "stale"
+    io_threads: int = 0  # threads of their own for the disks
+    extra: list[str] = []  # elements of libvirt's domain XML, by the administrator's leave
     keyboard: str = ""  # layout of the console: "de", "fr-ch" ...; "" = the viewer's own
 
 

@@ -6,6 +6,9 @@ import msgspec
 
 from pileus.wire.segments import Segment
 
+PUBLIC_MTU = 1500
+"""Of the public bridge, which a router's leg may not exceed."""
+
 
 class PublicAddress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An address on the router's public leg."""
@@ -65,6 +68,7 @@ class GuestHost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public_keys: list[str] = []
     password: str = ""  # served once, until the guest says that it has it
     password_id: str = ""  # changes with every new password
+    dhcp_options: dict[str, str] = {}  # code -> value, beside what every guest is told
 
 
 class GuestLeg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,6 +90,7 @@ class RouterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int
     guest: GuestLeg
     public_mac: str = ""  # "" = no public leg
+    public_mtu: int = PUBLIC_MTU
     public_addresses: list[PublicAddress] = []
     egress_allowed: bool = True  # the offering's default policy; the egress rules are the exceptions
     egress: list[EgressRule] = []

@@ -94,7 +94,7 @@ def converge(context: AgentContext, spec: RouterSpec, *, quick: bool = False) ->
 def _wiring(spec: RouterSpec) -> tuple[object, ...]:
     """Return the part of a specification that links, addresses and routes follow from."""
     owned = [(each.address, each.prefix, each.gateway, each.source_nat) for each in spec.public_addresses]
-    return spec.uuid, spec.guest, spec.public_mac, owned
+    return spec.uuid, spec.guest, spec.public_mac, spec.public_mtu, owned
 
 
 def remove(context: AgentContext, spec: RouterSpec) -> None:
@@ -171,7 +171,7 @@ def _plug(context: AgentContext, spec: RouterSpec, namespace: str, bridge: str) 
     with links.netlink() as ip:
         if spec.public_mac:
             upstream = names.public_bridge(prefix)
-            legs.append((public_leg, upstream, names.PUBLIC_LEG, spec.public_mac, public.MTU))
+            legs.append((public_leg, upstream, names.PUBLIC_LEG, spec.public_mac, spec.public_mtu))
         elif links.delete(ip, public_leg):
             changes.append(names.PUBLIC_LEG)
         for outer, master, inner, mac, mtu in legs:
@@ -192,7 +192,7 @@ def _address(spec: RouterSpec) -> list[str]:
         if spec.public_mac:
             ordered = sorted(spec.public_addresses, key=lambda public: not public.source_nat)
             wanted = [f"{each.address}/{each.prefix}" for each in ordered]
-            changes += _dress(ip, names.PUBLIC_LEG, spec.public_mac, public.MTU, wanted)
+            changes += _dress(ip, names.PUBLIC_LEG, spec.public_mac, spec.public_mtu, wanted)
             if ordered and ordered[0].gateway:
                 gateway, source = ordered[0].gateway, ordered[0].address
         if links.set_default_route(ip, gateway, source):

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, disks, leases, limits, model, ordering, settings, starting, usage, workflows
+from pileus.compute import access, disks, leases, limits, model, options, ordering, settings, starting, usage, workflows
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.calls import Call
@@ -73,6 +73,12 @@ class DeployVirtualMachine(Command):
     customid: str | None = None
     leaseduration: int | None = None
     leaseexpiryaction: str | None = None
+    iothreadsenabled: bool | None = None
+    iodriverpolicy: str | None = None
+    nicmultiqueuenumber: int | None = None
+    nicpackedvirtqueuesenabled: bool | None = None
+    extraconfig: str | None = None
+    dhcpoptionsnetworklist: Entries | None = None
 
     def check(self) -> None:
         """Check names, addresses and user data."""
@@ -81,7 +87,13 @@ class DeployVirtualMachine(Command):
         if self.userdata is not None:
             self.userdata = model.user_data(self.userdata)
         self.customid = model.custom_id(self.customid)
-        self.details = model.keyboard(self.details, self.keyboard)
+        self.details = options.chosen(
+            model.keyboard(self.details, self.keyboard),
+            threads=self.iothreadsenabled,
+            policy=self.iodriverpolicy,
+            queues=self.nicmultiqueuenumber,
+            packed=self.nicpackedvirtqueuesenabled,
+        )
         model.refuse_uefi(self.boottype, self.bootmode)
         if self.deploymentplanner is not None:
             self.deploymentplanner = one_of("deploymentplanner", self.deploymentplanner, planners.NAMES)
@@ -99,6 +111,7 @@ class DeployVirtualMachine(Command):
         self._rules(call, template)
         size, details = model.size(self.serviceofferingid, self.details)
         root, data, details = self._disks(call, template, details)
+        details |= options.configured(call, owner.account_id, self.extraconfig)
         plugs = ordering.nics(
             call,
             self.zoneid,
@@ -289,6 +302,7 @@ class DeployVirtualMachine(Command):
 
     def _plug(self, call: Call, machine_id: int, plugs: Sequence[ordering.NicOrder]) -> list[int]:
         """Make the NICs; return the networks that are not ready for machines yet."""
+        told = options.dhcp(call, self.dhcpoptionsnetworklist, [plug.network.id for plug in plugs])
         for number, plug in enumerate(plugs):
             network_nics.allocate(
                 call.db,
@@ -298,6 +312,7 @@ class DeployVirtualMachine(Command):
                 mac=plug.mac,
                 device_id=number,
                 is_default=number == 0,
+                dhcp_options=told.get(plug.network.id),
             )
             network_nics.desire_router(call.db, plug.network.id)
         return network_nics.unready(call.db, [plug.network.id for plug in plugs])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from pileus.compute import (
     leases,
     limits,
     model,
+    options,
     ordering,
     renewing,
     settings,
@@ -25,11 +27,11 @@ from pileus.compute import (
 )
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine, service_offering
-from pileus.core import database
+from pileus.core import attachments, database
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
-from pileus.core.parameters import Ref
+from pileus.core.parameters import Entries, Ref
 from pileus.identity import store as identity
 from pileus.infrastructure.model import one_of
 from pileus.infrastructure.tables import zone
@@ -244,12 +246,19 @@ class UpdateVirtualMachine(Command):
     deleteprotection: bool | None = None
     leaseduration: int | None = None
     leaseexpiryaction: str | None = None
+    customid: str | None = None
+    instancename: str | None = None
+    extraconfig: str | None = None
+    dhcpoptionsnetworklist: Entries | None = None
 
     def check(self) -> None:
         """Check name and user data."""
         if self.name is not None:
             model.host_name("name", self.name)
-        self.details = model.keyboard(self.details, None)
+        self.details = options.chosen(model.keyboard(self.details, None))
+        self.customid = model.custom_id(self.customid)
+        if self.instancename is not None:
+            model.host_name("instancename", self.instancename)
         self.leaseexpiryaction = leases.check(self.leaseduration, self.leaseexpiryaction, none=True)
         if self.userdata:
             self.userdata = model.user_data(self.userdata)
@@ -265,7 +274,12 @@ class UpdateVirtualMachine(Command):
         offering = database.one(call.db, service_offering, row.service_offering_id)
         if self.isdynamicallyscalable and not offering.dynamic_scaling:
             raise InvalidParameter("parameter isdynamicallyscalable: the machine's service offering does not allow it")
-        changes = self._changes(row)
+        changes = self._changes(row) | self._identity(call, row)
+        if self.extraconfig:
+            kept = changes.get("details", row.details)
+            changes["details"] = kept | options.configured(call, row.account_id, self.extraconfig)
+        told = options.dhcp(call, self.dhcpoptionsnetworklist, networks)
+        network_nics.tell(call.db, row.id, told)
         changes |= leases.changed(call.services, row, self.leaseduration, self.leaseexpiryaction)
         if self.userdata or self.userdataid is not None:
             own = self.userdata or None
@@ -278,15 +292,36 @@ class UpdateVirtualMachine(Command):
             database.change(call.db, machine, row.id, **changes, updated=database.now())
         if changes.get("lease_state") == leases.CANCELLED:
             lease_ends.tell(call.db, row, "VM.LEASE.CANCELLED", f"the lease of virtual machine {row.name} is cancelled")
-        if {"name", "user_data"} & set(changes):
-            for network_id in networks:
+        if "uuid" in changes:
+            attachments.renamed(call.db, row.uuid, changes["uuid"])
+        for network_id in networks:
+            if {"name", "user_data", "uuid"} & set(changes) or network_id in told:
                 network_nics.desire_router(call.db, network_id)
         call.describe(
             f"updated virtual machine {row.display_name or row.name}",
             owner=row,
-            resource=("VirtualMachine", row.uuid),
+            resource=("VirtualMachine", changes.get("uuid", row.uuid)),
         )
         return view(call, row.id)
+
+    def _identity(self, call: Call, row: Row[Any]) -> dict[str, Any]:
+        """Return a new id and name on the hypervisor, of a machine that no host knows yet."""
+        if self.customid is None and self.instancename is None:
+            return {}
+        if row.state != model.STOPPED or row.last_host_id is not None or expunging.busy(call.db, [row.id]):
+            raise InvalidParameter(
+                f"parameters customid and instancename: a host knows virtual machine {row.name} by id and name; they "
+                "can be chosen before its first start (deployVirtualMachine startvm=false)"
+            )
+        changes: dict[str, Any] = {} if self.customid is None else {"uuid": self.customid}
+        if self.instancename is not None:
+            taken = sa.select(machine.c.uuid).where(
+                machine.c.instance_name == self.instancename, machine.c.id != row.id, machine.c.removed.is_(None)
+            )
+            if call.db.execute(taken).first() or re.fullmatch(r"[irvs]-\d+-.*", self.instancename):
+                raise InvalidParameter(f"parameter instancename: {self.instancename} is taken or the cloud's to give")
+            changes["instance_name"] = self.instancename
+        return changes
 
     def _changes(self, row: Row[Any]) -> dict[str, Any]:
         wanted: dict[str, Any] = {
@@ -309,5 +344,5 @@ class UpdateVirtualMachine(Command):
             sized = [key for key in self.details if key.lower() in ("cpunumber", "cpuspeed", "memory")]
             if sized:
                 raise InvalidParameter(f"parameter details: {', '.join(sized)} cannot be changed in this way")
-            changes["details"] = self.details
+            changes["details"] = {} if self.cleanupdetails else self.details | options.extra_kept(row.details)
         return changes

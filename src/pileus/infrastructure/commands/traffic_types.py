@@ -33,6 +33,9 @@ class AddTrafficType(Command):
     kvmnetworklabel: str | None = None
     xennetworklabel: str | None = None
     vmwarenetworklabel: str | None = None
+    hypervnetworklabel: str | None = None
+    ovm3networklabel: str | None = None
+    isolationmethod: str | None = None
     vlan: str | None = None
 
     def check(self) -> None:
@@ -42,6 +45,11 @@ class AddTrafficType(Command):
     def run(self, call: Call) -> Any:
         """Insert it; the job shows it."""
         network = self.physicalnetworkid
+        if self.isolationmethod is not None and self.isolationmethod.strip().upper() != network.isolation:
+            raise InvalidParameter(
+                f"parameter isolationmethod: physical network {network.name} isolates by {network.isolation}, not by "
+                f"{self.isolationmethod[:20]!r}"
+            )
         same = (
             sa.select(physical_network.c.id, physical_network.c.name)
             .join(traffic_type, traffic_type.c.physical_network_id == physical_network.c.id)
@@ -62,6 +70,8 @@ class AddTrafficType(Command):
             kvm_label=self.kvmnetworklabel or None,
             xen_label=self.xennetworklabel or None,
             vmware_label=self.vmwarenetworklabel or None,
+            hyperv_label=self.hypervnetworklabel or None,
+            ovm3_label=self.ovm3networklabel or None,
             vlan=self.vlan or None,
         )
         call.describe(f"adding {self.traffictype} traffic to physical network {network.name}")
@@ -98,6 +108,8 @@ class UpdateTrafficType(Command):
     kvmnetworklabel: str | None = None
     xennetworklabel: str | None = None
     vmwarenetworklabel: str | None = None
+    hypervnetworklabel: str | None = None
+    ovm3networklabel: str | None = None
 
     def run(self, call: Call) -> Any:
         """Change what was passed; the job shows it."""
@@ -105,6 +117,8 @@ class UpdateTrafficType(Command):
             "kvm_label": self.kvmnetworklabel,
             "xen_label": self.xennetworklabel,
             "vmware_label": self.vmwarenetworklabel,
+            "hyperv_label": self.hypervnetworklabel,
+            "ovm3_label": self.ovm3networklabel,
         }
         changes: dict[str, Any] = {column: value or None for column, value in passed.items() if value is not None}
         if changes:

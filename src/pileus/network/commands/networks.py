@@ -16,12 +16,23 @@ from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import store
 from pileus.infrastructure.model import address, network_domain
-from pileus.network import model, networks, offering_changes, routers, views, waiting, workflows
+from pileus.network import (
+    model,
+    mtu,
+    networks,
+    nics,
+    offering_changes,
+    routers,
+    segments,
+    spans,
+    views,
+    waiting,
+    workflows,
+)
 from pileus.network.router_jobs import key
 from pileus.network.tables import network, network_offering
 
-LEAST_MTU, MOST_MTU = 576, {"VLAN": 1500, "VXLAN": 1450}
-_ROUTED = {"network_domain", "dns1", "dns2", "offering_id"}  # of what routers are told
+_ROUTED = {"network_domain", "dns1", "dns2", "offering_id", "private_mtu", "public_mtu"}  # of what routers are told
 
 
 def check_addressing(command: Any) -> None:
@@ -54,17 +65,18 @@ class CreateNetwork(Command):
     dns1: str | None = None
     dns2: str | None = None
     vlan: str | None = None
+    startip: str | None = None
+    endip: str | None = None
     privatemtu: int | None = None
+    publicmtu: int | None = None
     sourcenatipaddress: str | None = None
     displaynetwork: bool = True
 
     def check(self) -> None:
-        """Check names, addresses and the MTU."""
+        """Check names and addresses."""
         check_addressing(self)
         if self.acltype is not None and self.acltype.lower() != "account":
             raise InvalidParameter("parameter acltype: an isolated network belongs to one account: Account")
-        if self.privatemtu is not None and not LEAST_MTU <= self.privatemtu <= max(MOST_MTU.values()):
-            raise InvalidParameter(f"parameter privatemtu must be from {LEAST_MTU} to {max(MOST_MTU.values())}")
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the network; a persistent one gets its job."""
@@ -84,15 +96,14 @@ class CreateNetwork(Command):
                 dns1=self.dns1 or None,
                 dns2=self.dns2 or None,
                 vlan=self.vlan or None,
-                mtu=self.privatemtu,
+                private_mtu=self.privatemtu,
+                public_mtu=self.publicmtu,
+                start=self.startip or None,
+                end=self.endip or None,
                 source_nat=self.sourcenatipaddress or None,
                 display=self.displaynetwork,
             ),
         )
-        if self.privatemtu is not None and self.privatemtu > MOST_MTU[row.isolation]:
-            raise InvalidParameter(
-                f"parameter privatemtu: {row.isolation} leaves at most {MOST_MTU[row.isolation]} bytes"
-            )
         call.describe(f"created network {row.name}", owner=row, resource=("Network", row.uuid))
         self._admin, self._network = call.caller.admin, row.id
         self._job = self._implement(call, row) if self.networkofferingid.persistent else None
@@ -198,8 +209,10 @@ class ListNetworks(OwnedListCommand):
 
 @command("updateNetwork", event="NETWORK.UPDATE", ignored=("changecidr", "updateinsequence"))
 class UpdateNetwork(Command):
-    """Change a network's names, DNS domain, name servers or offering; its router learns of it at once.
+    """Change a network's names, DNS domain, name servers, offering, MTUs or reservation; its router learns of it.
 
+    guestvmcidr is the part of the network that machines keep to: the rest is reserved for other equipment.  With
+    forced=true an offering may take services away that are in use, with their rules.
     Routers are single and offerings do not choose addresses: updateinsequence and changecidr have no meaning here.
     """
 
@@ -212,6 +225,10 @@ class UpdateNetwork(Command):
     displaynetwork: bool | None = None
     networkofferingid: Ref | None = None
     customid: str | None = None
+    guestvmcidr: str | None = None
+    privatemtu: int | None = None
+    publicmtu: int | None = None
+    forced: bool = False
 
     def check(self) -> None:
         """Check domain, addresses and id."""
@@ -235,18 +252,26 @@ class UpdateNetwork(Command):
             "dns2": self.dns2,
             "display": self.displaynetwork,
             "uuid": None if self.customid is None else self.customid.lower(),
+            "private_mtu": self.privatemtu,
+            "public_mtu": self.publicmtu,
         }
         changes = {name: value for name, value in passed.items() if value is not None}
         if self.networkofferingid is not None and self.networkofferingid.id != row.offering_id:
-            offering_changes.refuse(call, row, self.networkofferingid)
+            offering_changes.refuse(call, row, self.networkofferingid, forced=self.forced)
             changes["offering_id"] = self.networkofferingid.id
         for name in ("dns1", "dns2"):
             if name in changes:
                 changes[name] = changes[name] or None
+        if self.guestvmcidr is not None:
+            changes["guest_cidr"] = self._part(call, row, changes)
+        offering = self.networkofferingid or database.one(call.db, network_offering, row.offering_id)
+        mtu.check(call, row.zone_id, row.isolation, offering, private=self.privatemtu, public=self.publicmtu)
         if changes:
             database.change(call.db, network, row.id, **changes)
         if "uuid" in changes:
             attachments.renamed(call.db, row.uuid, changes["uuid"])
+        if "private_mtu" in changes:
+            segments.tell_all(call.db, row.id)
         wanted = routers.want(call.db, row.id) if _ROUTED & set(changes) else None
         call.describe(f"changed network {row.name}")
         return call.submit(
@@ -257,6 +282,15 @@ class UpdateNetwork(Command):
             network=row.id,
             router=None if wanted is None else wanted[0],
         )
+
+    def _part(self, call: Call, row: Row[Any], changes: dict[str, Any]) -> str | None:
+        """Return the part of the network that machines are to keep to."""
+        if row.guest_type != model.ISOLATED:
+            raise InvalidParameter("parameter guestvmcidr is for isolated networks")
+        if "offering_id" in changes:
+            raise InvalidParameter("parameters guestvmcidr and networkofferingid exclude each other")
+        call.db.execute(sa.select(network.c.id).where(network.c.id == row.id).with_for_update())
+        return spans.part(row, self.guestvmcidr or "", nics.addresses(call.db, row.id))
 
 
 @command("deleteNetwork", event="NETWORK.DELETE")

@@ -16,6 +16,7 @@ from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Entries, Ref
 from pileus.infrastructure import model, restricted
 from pileus.infrastructure.network_views import PROVIDER
+from pileus.network import offering_changes
 from pileus.network.offerings import CAPABILITIES, KNOWN_SERVICES, LATER_SERVICES, network_offerings
 from pileus.network.tables import network, network_offering
 
@@ -195,11 +196,13 @@ class UpdateNetworkOffering(Command):
     sortkey: int | None = None
     maxconnections: int | None = None
     tags: str | None = None
+    keepaliveenabled: bool = False
     domainid: str | None = None  # ids separated by commas, or "public"
     zoneid: str | None = None  # ids separated by commas, or "all"
 
     def check(self) -> None:
         """Check the words."""
+        restricted.refuse_set(self, "keepaliveenabled")
         if self.availability is not None:
             self.availability = model.one_of("availability", self.availability, _AVAILABILITIES)
         if self.state is not None:
@@ -247,6 +250,7 @@ class ListNetworkOfferings(ListCommand):
     supportedservices: list[str] | None = None
     domainid: Ref | None = None
     zoneid: Ref | None = None
+    networkid: Ref | None = None
 
     def query(self, call: Call) -> Query:
         """Return the offerings that match."""
@@ -268,6 +272,9 @@ class ListNetworkOfferings(ListCommand):
         if self.tags is not None:
             query.where(columns.tags == model.pack_tags("tags", self.tags))
         self._by_services(query)
+        if self.networkid is not None:
+            fit = offering_changes.candidates(call, self.networkid)
+            query.where(columns.id.in_(fit))
         if not call.caller.admin:
             query.where(columns.state == "Enabled", columns.availability != "Unavailable")
         query.where(
