@@ -26,6 +26,12 @@ _PURGED = f"{_PURGING}::test_settings_say_what_is_purged_regularly"
 _BEGUN = f"{_MORE}::test_purges_go_on_by_themselves"
 _THROTTLED = "test_rates.py::test_calls_of_an_account_are_limited"
 _ALERT_MAIL = "test_alerts.py::test_alerts_are_mailed_once"
+_LDAP = "test_ldap_settings.py"
+_DIRECTORIES = "test_ldap.py::test_each_domain_has_its_own_directory"
+_PEOPLE = f"{_LDAP}::test_people_are_read_by_the_attributes_that_the_settings_name"
+_GROUPS = f"{_LDAP}::test_groups_are_what_the_settings_say"
+_NESTED = f"{_LDAP}::test_groups_in_groups_are_asked_for_by_the_rule_of_active_directory"
+_TRUST = f"{_LDAP}::test_servers_are_believed_by_the_trust_store"
 _LARGEST_OFFERING = "test_offering_effects.py::test_the_largest_service_offering"
 
 PROOFS = {
@@ -102,6 +108,24 @@ PROOFS = {
     "instance.lease.expiryevent.daysbefore": f"{_EFFECTS}::test_the_end_of_a_lease_is_told_so_many_days_before",
     "job.cancel.threshold.minutes": f"{_EFFECTS}::test_jobs_are_kept_and_may_take_as_long_as_the_settings_say",
     "job.expire.minutes": f"{_EFFECTS}::test_jobs_are_kept_and_may_take_as_long_as_the_settings_say",
+    "ldap.basedn": _DIRECTORIES,
+    "ldap.bind.password": _DIRECTORIES,
+    "ldap.bind.principal": _DIRECTORIES,
+    "ldap.email.attribute": _PEOPLE,
+    "ldap.firstname.attribute": _PEOPLE,
+    "ldap.group.object": _GROUPS,
+    "ldap.group.user.uniquemember": _GROUPS,
+    "ldap.lastname.attribute": _PEOPLE,
+    "ldap.nested.groups.enable": _NESTED,
+    "ldap.provider": _NESTED,
+    "ldap.read.timeout": f"{_LDAP}::test_a_silent_server_is_waited_for_as_long_as_the_setting_says",
+    "ldap.request.page.size": "test_ldap.py::test_the_directory_is_listed_and_imported",
+    "ldap.search.group.principle": _GROUPS,
+    "ldap.truststore": _TRUST,
+    "ldap.truststore.password": _TRUST,
+    "ldap.user.memberof.attribute": _GROUPS,
+    "ldap.user.object": _PEOPLE,
+    "ldap.username.attribute": _PEOPLE,
     "management.server.maintenance.timeout": (
         f"{_EFFECTS}::test_maintenance_of_a_server_waits_for_its_jobs_as_long_as_the_setting_says"
     ),
