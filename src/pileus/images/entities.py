@@ -27,5 +27,8 @@ def register() -> None:
     entities.register("GuestOS", tables.os_type, "OS type", use=entities.anybody, manage=entities.admin_only)
     entities.register("Template", tables.template, "template", use=may_use_template, manage=entities.owned)
     entities.register(
+        "SecondaryStorageHeuristics", tables.image_selector, "secondary storage selector", use=entities.admin_only
+    )
+    entities.register(
         "DirectDownloadCertificate", tables.download_certificate, "download certificate", use=entities.admin_only
     )

@@ -15,12 +15,15 @@ _MODULES = (
     "commands.os_types",
     "commands.stores",
     "commands.secondary_storage",
+    "commands.selectors",
+    "commands.store_changes",
     "commands.providers",
     "commands.template_data",
     "commands.templates",
     "commands.download_certificates",
     "downloads",
     "deletion",
+    "migration",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +27,8 @@ def file_of(store: Row[Any], template: Row[Any]) -> Path:
     return folder(store) / "templates" / f"{template.uuid}.{template.format.lower()}"
 
 
-def of_zone(db: Connection, zone_id: int) -> Row[Any] | None:
-    """Return a zone's store that takes new templates, or None."""
+def taking(db: Connection, zone_id: int) -> Sequence[Row[Any]]:
+    """Return the stores that take new templates of a zone: its own, then those of all zones."""
     return db.execute(
         sa.select(image_store)
         .where(
@@ -36,8 +37,7 @@ def of_zone(db: Connection, zone_id: int) -> Row[Any] | None:
             sa.or_(image_store.c.zone_id == zone_id, image_store.c.zone_id.is_(None)),
         )
         .order_by(image_store.c.zone_id.is_(None), image_store.c.id)
-        .limit(1)
-    ).one_or_none()
+    ).all()
 
 
 def ready_copy(db: Connection, template_id: int, zone_id: int) -> Row[Any] | None:

@@ -130,3 +130,25 @@ download_certificate = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.UniqueConstraint("zone_id", "hypervisor", "alias"),
 )
+
+image_selector = sa.Table(
+    "image_selector",
+    metadata,
+    identity(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("zone_id", type_id, sa.ForeignKey("zone.id"), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.String(4096), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),  # TEMPLATE ISO SNAPSHOT VOLUME
+    sa.Column("rule", sa.Text, nullable=False),  # see images/rules
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("removed", sa.Float),
+)
+sa.Index(
+    "uq_image_selector_of_zone",
+    image_selector.c.zone_id,
+    image_selector.c.type,
+    unique=True,
+    sqlite_where=image_selector.c.removed.is_(None),
+    postgresql_where=image_selector.c.removed.is_(None),
+)

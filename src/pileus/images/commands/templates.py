@@ -22,7 +22,7 @@ from pileus.core.parameters import Ref, RefOrAll
 from pileus.identity import store as identity
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
-from pileus.images import checksums, deletion, downloads, stores, views
+from pileus.images import checksums, choosing, deletion, downloads, views
 from pileus.images.tables import os_type, template, template_copy
 from pileus.infrastructure.tables import zone
 
@@ -86,7 +86,13 @@ class RegisterTemplate(Command):
             raise PermissionDenied("parameter isfeatured=true is for root admins")
         owner = identity.owner(call, self.account, self.domainid, self.projectid)
         zones = _zones(call, self.zoneids or [self.zoneid or ""])
-        targets = [(row, stores.of_zone(call.db, row.id)) for row in zones]
+        facts = {
+            "name": self.name,
+            "format": self.format,
+            "hypervisorType": self.hypervisor,
+            "templateType": "USER",
+        }
+        targets = [(row, choosing.for_template(call.db, row, owner, facts)) for row in zones]
         for row, store in targets:
             if store is None:
                 raise InvalidParameter(f"parameter zoneid: zone {row.name} has no image store; add one first")
