@@ -32,6 +32,8 @@ _PEOPLE = f"{_LDAP}::test_people_are_read_by_the_attributes_that_the_settings_na
 _GROUPS = f"{_LDAP}::test_groups_are_what_the_settings_say"
 _NESTED = f"{_LDAP}::test_groups_in_groups_are_asked_for_by_the_rule_of_active_directory"
 _TRUST = f"{_LDAP}::test_servers_are_believed_by_the_trust_store"
+_EXTRA = "test_machine_options.py::test_extra_configuration_is_for_those_who_are_let"
+_MTU = "test_network_options.py::test_users_choose_mtus_when_they_are_let"
 _LARGEST_OFFERING = "test_offering_effects.py::test_the_largest_service_offering"
 
 PROOFS = {
@@ -48,6 +50,8 @@ PROOFS = {
     "alert.smtp.useAuth": _ALERT_MAIL,
     "alert.smtp.useStartTLS": f"{_MAIL}::test_starttls_comes_before_the_password",
     "alert.smtp.username": _ALERT_MAIL,
+    "allow.additional.vm.configuration.list.kvm": _EXTRA,
+    "allow.end.users.to.specify.vr.mtu": _MTU,
     "allow.domain.admins.to.create.tagged.offerings": (
         f"{_EFFECTS}::test_domain_admins_tag_offerings_when_a_setting_lets_them"
     ),
@@ -85,6 +89,7 @@ PROOFS = {
     "custom.diskoffering.size.min": f"{_BASIC}::test_disk_sizes",
     "default.page.size": f"{_EFFECTS}::test_pages_are_as_large_as_the_setting_says",
     "default.ui.page.size": f"{_BASIC}::test_disk_sizes",
+    "enable.additional.vm.configuration": _EXTRA,
     "enable.secure.session.cookie": "test_sessions.py::test_cookies_can_be_held_to_encrypted_connections",
     "enable.user.2fa": f"{_MORE}::test_second_factors_are_where_they_are_switched_on",
     "event.purge.delay": _OLD,
@@ -104,6 +109,7 @@ PROOFS = {
     "host.maintenance.local.storage.strategy": "test_maintenance.py::test_the_operator_may_have_machines_stopped",
     "indirect.agent.lb.algorithm": f"{_MORE}::test_agents_are_told_of_the_servers_that_the_settings_name",
     "indirect.agent.lb.check.interval": f"{_MORE}::test_agents_are_told_of_the_servers_that_the_settings_name",
+    "image.store.imbalance.threshold": "test_image_stores.py::test_stores_are_balanced_as_the_setting_says",
     "instance.lease.enabled": "test_leases.py::test_switched_off_leases_have_no_effect",
     "instance.lease.expiryevent.daysbefore": f"{_EFFECTS}::test_the_end_of_a_lease_is_told_so_many_days_before",
     "job.cancel.threshold.minutes": f"{_EFFECTS}::test_jobs_are_kept_and_may_take_as_long_as_the_settings_say",
@@ -194,6 +200,8 @@ PROOFS = {
     "vm.serviceoffering.ram.size.max": _LARGEST_OFFERING,
     "vm.stop.timeout": f"{_BASIC}::test_how_long_a_guest_has_to_shut_down",
     "vm.userdata.max.length": f"{_BASIC}::test_machine_settings",
+    "vr.private.interface.max.mtu": _MTU,
+    "vr.public.interface.max.mtu": _MTU,
     "zone.secstorage.capacity.notificationthreshold": _ALERTED,
     "zone.virtualnetwork.publicip.capacity.notificationthreshold": _ALERTED,
     "zone.vlan.capacity.notificationthreshold": _ALERTED,

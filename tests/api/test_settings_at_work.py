@@ -146,6 +146,7 @@ FLAGS = {
     "allow.user.expunge.recover.vm": "allowuserexpungerecovervm",
     "allow.user.view.all.domain.accounts": "allowuserviewalldomainaccounts",
     "allow.user.view.destroyed.vm": "allowuserviewdestroyedvm",
+    "enable.additional.vm.configuration": "additionalconfigenabled",
     "instance.lease.enabled": "instanceleaseenabled",
     "project.invite.required": "projectinviterequired",
 }

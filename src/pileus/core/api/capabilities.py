@@ -37,7 +37,7 @@ class ListCapabilities(Command):
             "allowuserexpungerecovervolume": _flag(call, "allow.user.expunge.recover.volume", False),
             "allowuserforcestopvm": _flag(call, "allow.user.force.stop.vm", True),
             "allowuserviewalldomainaccounts": _flag(call, "allow.user.view.all.domain.accounts", False),
-            "additionalconfigenabled": False,
+            "additionalconfigenabled": _flag(call, "enable.additional.vm.configuration", False),
             "dynamicrolesenabled": True,
             "dynamicscalingenabled": False,
             "instanceleaseenabled": _flag(call, "instance.lease.enabled", False),
