@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from pileus.core.tables import setting
+from pileus.identity.ldap.sweeping import sweep
 from pileus.identity.tables import failure
 from tests.support.cloud import PASSWORD, Cloud, Person, Refused
-from tests.support.ldap import ROOT_PASSWORD, SLAPD, Slapd, slapd
+from tests.support.ldap import ROOT_PASSWORD, SLAPD, Slapd, certificate, slapd
 
 pytestmark = pytest.mark.skipif(shutil.which(SLAPD) is None, reason="needs slapd (Debian package slapd)")
 
@@ -30,7 +36,7 @@ def one() -> Iterator[Slapd]:
 def set_up(cloud: Cloud, of: Slapd, domain: str | None = None) -> None:
     """Let the cloud, or a domain of it, use a directory."""
     cloud.api("addLdapConfiguration", hostname="127.0.0.1", port=of.port, domainid=domain)
-    values = {"basedn": of.suffix, "bind.principal": of.principal, "bind.password": ROOT_PASSWORD}
+    values: dict[str, str] = {"basedn": of.suffix, "bind.principal": of.principal, "bind.password": ROOT_PASSWORD}
     for name, value in values.items():
         cloud.api("updateConfiguration", name=f"ldap.{name}", value=value, domainid=domain)
 
@@ -265,6 +271,86 @@ def test_linked_groups_place_people_in_accounts_and_take_them_out(cloud: Cloud, 
     assert user_of(cloud, "bob")["state"] == "disabled"
 
 
+def test_keys_of_who_has_left_stop_without_a_sign_in(cloud: Cloud, home: str, one: Slapd):
+    link = {"domainid": home, "account": "juniors", "ldapdomain": one.group("juniors")}
+    cloud.api("linkAccountToLdap", **link)
+    one.join("carol", "juniors")
+    assert can(cloud, "bob")
+    assert can(cloud, "carol")
+    bob = keys_of(cloud, "bob")
+    one.leave("bob", "juniors")
+    assert cloud.request("listUsers", bob).status_code == 200
+    one.stop()
+    sweep(cloud.services)  # nobody answers: nothing is known
+    assert user_of(cloud, "bob")["state"] == "enabled"
+    one.start()
+    sweep(cloud.services)
+    assert cloud.request("listUsers", bob).status_code == 401
+    assert (user_of(cloud, "bob")["state"], user_of(cloud, "carol")["state"]) == ("disabled", "enabled")
+    one.join("bob", "juniors")
+    assert can(cloud, "bob")
+    cloud.api("updateConfiguration", name="ldap.basedn", value="dc=wrong")
+    sweep(cloud.services)  # nobody at all is found: a mistake of ours, not of theirs
+    assert user_of(cloud, "bob")["state"] == "enabled"
+
+
+def test_many_first_sign_ins_at_once_make_one_user(cloud: Cloud, home: str, one: Slapd):
+    cloud.api("linkDomainToLdap", domainid=home, accounttype=0, type="GROUP", ldapdomain=one.group("seniors"))
+    form = {"command": "login", "response": "json", "username": "alice", "domain": "tests"}
+
+    codes: list[int] = []
+
+    def once() -> None:
+        codes.append(cloud.send("POST", data=form | {"password": "secret of alice"}).status_code)
+
+    threads = [threading.Thread(target=once) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+    assert codes == [200] * 6
+    assert len(cloud.list("listUsers", username="alice", listall=True)) == 1
+    assert not can(cloud, "bob")
+
+
+@pytest.mark.parametrize("form", ["pem", "pkcs12"])
+def test_tls_is_spoken_and_the_server_must_be_vouched_for(cloud: Cloud, tmp_path: Path, form: str):
+    mine, key = certificate()
+    other, _ = certificate()
+    file = tmp_path / "trust"
+    secret = ""
+    if form == "pem":
+        file.write_bytes(mine)
+    else:
+        secret = "changeit"
+        store = serialize_java_truststore(
+            [PKCS12Certificate(x509.load_pem_x509_certificate(mine), b"directory")],
+            BestAvailableEncryption(secret.encode()),
+        )
+        file.write_bytes(store)
+    with slapd(tls=(mine, key)) as one:
+        values: dict[str, Any] = {"hostname": "127.0.0.1", "port": one.secure_port, "searchbase": one.suffix}
+        values |= {"binddn": one.principal, "bindpass": ROOT_PASSWORD}
+        wrongs: list[dict[str, Any]] = [{"ssl": True}, {"ssl": False, "truststore": str(file)}]
+        for wrong in [*wrongs, {"truststore": str(tmp_path / "none")}]:
+            assert cloud.request("ldapConfig", cloud.root, **values, **wrong).status_code == 431, wrong
+        (tmp_path / "other").write_bytes(other)
+        with pytest.raises(Refused, match="CERTIFICATE_VERIFY_FAILED"):
+            cloud.list("ldapConfig", **values, truststore=str(tmp_path / "other"))
+        (shown,) = cloud.list("ldapConfig", **values, truststore=str(file), truststorepass=secret, ssl=True)
+        assert shown["ssl"] == "true"
+        home = cloud.domain("tests")["id"]
+        created(cloud, "alice", home)
+        assert can(cloud, "alice")
+        assert not can(cloud, "alice", "wrong")
+        with pytest.raises(Refused, match="does not answer"):  # the certificate is for the address alone
+            cloud.api("addLdapConfiguration", hostname="localhost", port=one.secure_port)
+        file.write_bytes(b"\xfe\xed\xfe\xed\0\0\0\2")
+        with pytest.raises(Refused, match="JKS"):
+            cloud.list("searchLdap", query="a")
+        assert not can(cloud, "alice")
+
+
 def test_the_directory_is_listed_and_imported(cloud: Cloud, home: str, one: Slapd):
     one.person("dora", unit="guests")
     assert cloud.user.name == "user"
@@ -304,7 +390,8 @@ def test_the_directory_is_listed_and_imported(cloud: Cloud, home: str, one: Slap
 
 def test_the_directory_has_the_password_and_the_name(cloud: Cloud, home: str):
     id_ = created(cloud, "alice", home)["user"][0]["id"]
-    for parameters in ({"password": "a new password"}, {"username": "bob"}):
+    changes: list[dict[str, Any]] = [{"password": "a new password"}, {"username": "bob"}]
+    for parameters in changes:
         with pytest.raises(Refused, match="of the directory") as error:
             cloud.api("updateUser", id=id_, **parameters)
         assert error.value.code == 431
@@ -362,18 +449,19 @@ def test_it_is_set_up_in_one_call_and_removed(cloud: Cloud, one: Slapd):
 
 def test_who_may_and_what_is_refused(cloud: Cloud, home: str, one: Slapd):
     group = one.group("juniors")
+    commands: dict[str, dict[str, Any]] = {
+        "addLdapConfiguration": {"hostname": "127.0.0.1", "port": one.port},
+        "ldapCreateAccount": {"username": "alice", "accounttype": 0},
+        "importLdapUsers": {},
+        "searchLdap": {"query": "a"},
+        "ldapConfig": {"listall": True},
+        "ldapRemove": {},
+        "linkDomainToLdap": {"domainid": home, "accounttype": 0, "type": "GROUP", "ldapdomain": group},
+    }
     for caller in (cloud.user, cloud.domain_admin):
-        for command, parameters in {
-            "addLdapConfiguration": {"hostname": "127.0.0.1", "port": one.port},
-            "ldapCreateAccount": {"username": "alice", "accounttype": 0},
-            "importLdapUsers": {},
-            "searchLdap": {"query": "a"},
-            "ldapConfig": {"listall": True},
-            "ldapRemove": {},
-            "linkDomainToLdap": {"domainid": home, "accounttype": 0, "type": "GROUP", "ldapdomain": group},
-        }.items():
+        for command, parameters in commands.items():
             assert cloud.request(command, caller, **parameters).status_code in (401, 432), command
-    link = {"account": "juniors", "ldapdomain": group, "domainid": home}
+    link: dict[str, Any] = {"account": "juniors", "ldapdomain": group, "domainid": home}
     assert cloud.request("linkAccountToLdap", cloud.foreign_admin, **link).status_code == 531
     assert cloud.request("listLdapUsers", cloud.foreign_admin, domainid=home).status_code == 531
     assert cloud.request("listLdapUsers", cloud.user).status_code in (401, 432)
@@ -391,11 +479,12 @@ def test_who_may_and_what_is_refused(cloud: Cloud, home: str, one: Slapd):
         with pytest.raises(Refused) as error:
             cloud.api("linkAccountToLdap", **(link | wrong))
         assert error.value.code == 431, wrong
-    for place in (
+    places: list[dict[str, Any]] = [
         {"hostname": "a b", "port": 389},
         {"hostname": "ldap://x", "port": 389},
         {"hostname": "x", "port": 0},
-    ):
+    ]
+    for place in places:
         assert cloud.request("addLdapConfiguration", cloud.root, **place).status_code == 431
     assert cloud.request("addLdapConfiguration", cloud.root, hostname="127.0.0.1", port=one.port).status_code == 431
     for name, value in (

@@ -41,6 +41,7 @@ def load() -> None:
         importlib.import_module(f"pileus.identity.commands.{name}")
     for name in ("invitations", "members", "projects", "roles"):
         importlib.import_module(f"pileus.identity.projects.commands.{name}")
+    importlib.import_module("pileus.identity.ldap.sweeping")
     cleanup.register(90, keepsakes.forget)
     authentication.provide(callers.Directory())
     permissions.provide(callers.Permissions())

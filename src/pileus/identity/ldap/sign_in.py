@@ -88,6 +88,9 @@ def _make(services: Services, domain_id: int, where: Placement) -> int | None:
     name, link = where.entry.name, where.link
     try:
         with services.database.write() as db:
+            other = making.find_user(db, domain_id, name)
+            if other is not None:  # made meanwhile, by another sign-in of the same user
+                return other.id if other.source == making.LDAP else None
             if link.account_id is not None:
                 of = one(db, account, link.account_id)
             else:
@@ -102,7 +105,7 @@ def _make(services: Services, domain_id: int, where: Placement) -> int | None:
             made = making.add_user(db, of, where.entry, linked=True).id
             log.info("a user is made at the first sign-in by LDAP", username=name, account=of.name)
             return made
-    except (sqlalchemy.exc.IntegrityError, InvalidParameter):  # made meanwhile, by another sign-in of the same user
+    except (sqlalchemy.exc.IntegrityError, InvalidParameter):  # at the very same moment, on PostgreSQL
         with services.database.read() as db:
             row = making.find_user(db, domain_id, name)
         return row.id if row is not None and row.source == making.LDAP else None
