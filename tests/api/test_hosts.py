@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.core import agent_edge, database, pki
+from pileus.core.jobs.tables import job
 from pileus.core.listeners import Listener
 from pileus.core.mtls import client_context, server_context
 from pileus.infrastructure import reconnecting, reports
@@ -182,9 +183,29 @@ def test_passwords_of_hosts_are_kept_encrypted(cloud: Cloud) -> None:
     assert "not both" in refused(cloud, "updateHostPassword", **given).text
     both = {"hostid": made["id"], "clusterid": at["clusterid"]}
     assert "not both" in refused(cloud, "updateHostPassword", **given, **both).text
-    changing = refused(cloud, "updateHostPassword", hostid=made["id"], update_passwd_on_host=True, **given)
-    assert "update_passwd_on_host" in changing.text
     assert refused(cloud, "updateHostPassword", cloud.domain_admin, hostid=made["id"], **given).code == 401
+
+
+def test_passwords_are_changed_on_hosts_and_then_kept(cloud: Cloud) -> None:
+    at = place(cloud)
+    made = [
+        cloud.list("addHost", url=f"http://sim/c0/h{n}", username="root", password="old one", **at)[0] for n in (0, 1)
+    ]
+    given = {"username": "ops", "password": "a closed door", "update_passwd_on_host": True}
+    assert cloud.api("updateHostPassword", hostid=made[0]["id"], **given) == {"success": True}
+    assert [cloud.list("listHosts", id=each["id"])[0]["username"] for each in made] == ["ops", "root"]
+    assert cloud.api("updateHostPassword", clusterid=at["clusterid"], **given) == {"success": True}
+    assert {each["username"] for each in cloud.list("listHosts")} == {"ops"}
+    with cloud.services.database.read() as db:
+        kept = db.execute(sa.select(host.c.password)).scalars().all()
+        jobs = db.execute(sa.select(sa.cast(job.c.arguments, sa.Text))).scalars().all()
+    assert [cloud.services.secrets.decrypt(each) for each in kept] == ["a closed door"] * 2
+    assert not any("closed" in each for each in jobs)
+    with cloud.services.database.write() as db:
+        db.execute(sa.update(host).where(host.c.uuid == made[1]["id"]).values(state="Down"))
+    gone = refused(cloud, "updateHostPassword", clusterid=at["clusterid"], **(given | {"username": "late"}))
+    assert gone.code == 431
+    assert {each["username"] for each in cloud.list("listHosts")} == {"ops"}
 
 
 def test_hosts_are_listed_by_their_management_server(cloud: Cloud) -> None:

@@ -28,6 +28,17 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}  # traffic label -> interface
 
 
+class HostPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """A new password of one of the host's own users."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Name the user only."""
+        return f"HostPassword({self.username!r})"
+
+
 class RouterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the host says of one router."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from pileus.drivers.simulator import world as keys_of
 from pileus.drivers.simulator.world import World
-from pileus.wire.hosts import HostFacts, RouterState
+from pileus.wire.hosts import HostFacts, HostPassword, RouterState
 from pileus.wire.machines import MachineRef, MachineSpec, MachineState, MachineStates, MachineStop, Nothing
 from pileus.wire.router import RouterReference, RouterSpec
 from pileus.wire.segments import PublicNetwork, Segment, SegmentState
@@ -303,6 +303,12 @@ def inspect_router(world: World, host: int, arguments: RouterReference) -> Route
 def router_state(name: str, value: dict[str, Any]) -> RouterState:
     """Return a router's record as a host reports it."""
     return RouterState(name=name, uuid=value["uuid"], generation=value["generation"], running=value["running"])
+
+
+@simulated("host.password", HostPassword, _nothing)
+def set_password(world: World, host: int, arguments: HostPassword) -> None:
+    """Change the password of a user; simulated hosts let nobody in, so there is nothing to keep."""
+    del world, host, arguments
 
 
 @simulated("host.facts", Nothing, _nothing)

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from pileus.core import attachments, database, jobs
+from pileus.core import attachments, database, jobs, waiting
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
@@ -26,7 +26,6 @@ from pileus.network import (
     segments,
     spans,
     views,
-    waiting,
     workflows,
 )
 from pileus.network.router_jobs import key

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.core import database, jobs
+from pileus.core import database, jobs, waiting
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, RuleConflict
 from pileus.core.parameters import Ref
-from pileus.network import model, nics, routers, rule_jobs, rules, waiting
+from pileus.network import model, nics, routers, rule_jobs, rules
 from pileus.network.commands.firewall import serving
 from pileus.network.commands.forwarding import refuse_unreachable
 from pileus.network.tables import public_address
