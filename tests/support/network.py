@@ -86,8 +86,8 @@ class Client:
         if gateway:
             self.run(["ip", "route", "add", "default", "via", gateway])
 
-    def dhcp(self, folder: Path) -> dict[str, str]:
-        """Get a lease as a guest does, configure it, and return what the server said."""
+    def dhcp(self, folder: Path, *more: str) -> dict[str, str]:
+        """Get a lease as a guest does, configure it, and return what the server said; ``more``: options to ask for."""
         script = folder / "udhcpc.sh"
         script.write_text(
             "#!/bin/sh\n"
@@ -98,7 +98,7 @@ class Client:
             "fi\nexit 0\n"
         )
         script.chmod(0o755)
-        options = [option for name in ("mtu", "domain", "hostname") for option in ("-O", name)]
+        options = [option for name in ("mtu", "domain", "hostname", *more) for option in ("-O", name)]
         self.run(
             ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "1", *options, "-s", str(script)]
         )
