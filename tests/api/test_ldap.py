@@ -55,7 +55,7 @@ def can(cloud: Cloud, username: str, password: str | None = None, domain: str = 
 
 
 def created(cloud: Cloud, username: str, domain: str, **more: Any) -> dict[str, Any]:
-    values = {"accounttype": 0} | more
+    values: dict[str, Any] = {"accounttype": 0} | more
     return cloud.api("ldapCreateAccount", username=username, domainid=domain, **values)["account"]
 
 
@@ -272,7 +272,7 @@ def test_linked_groups_place_people_in_accounts_and_take_them_out(cloud: Cloud, 
 
 
 def test_keys_of_who_has_left_stop_without_a_sign_in(cloud: Cloud, home: str, one: Slapd):
-    link = {"domainid": home, "account": "juniors", "ldapdomain": one.group("juniors")}
+    link: dict[str, Any] = {"domainid": home, "account": "juniors", "ldapdomain": one.group("juniors")}
     cloud.api("linkAccountToLdap", **link)
     one.join("carol", "juniors")
     assert can(cloud, "bob")
@@ -441,10 +441,17 @@ def test_it_is_set_up_in_one_call_and_removed(cloud: Cloud, one: Slapd):
     assert len(cloud.list("searchLdap", query="*")) == 3
     with pytest.raises(Refused, match="queryfilter"):
         cloud.list("ldapConfig", hostname="127.0.0.1", searchbase=one.suffix, queryfilter="(uid=%u)")
+    for name, value in (("search.group.principle", one.group("a*")), ("provider", "microsoftad")):
+        cloud.api("updateConfiguration", name=f"ldap.{name}", value=value)
+    (shown,) = cloud.list("ldapConfig", listall=True)
+    group = one.group("a*").replace("*", "\\2a")  # in groups within it too: Active Directory's own rule
+    assert f"(memberof:1.2.840.113556.1.4.1941:={group})" in shown["queryfilter"]
     cloud.api("ldapRemove")
     assert cloud.list("listLdapConfigurations", listall=True) == []
     with pytest.raises(Refused, match="no server is set up"):
         cloud.list("searchLdap", query="*")
+    with cloud.services.database.read() as db:
+        assert not db.execute(sa.select(setting).where(setting.c.name == "ldap.bind.password")).all()
 
 
 def test_who_may_and_what_is_refused(cloud: Cloud, home: str, one: Slapd):
@@ -469,13 +476,14 @@ def test_who_may_and_what_is_refused(cloud: Cloud, home: str, one: Slapd):
     assert cloud.list("listLdapConfigurations", cloud.domain_admin, listall=True) == []
     with pytest.raises(Refused, match="root admins only"):
         cloud.api("updateConfiguration", cloud.domain_admin, name="ldap.email.attribute", value="x", domainid=home)
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"accounttype": 1},
         {"type": "TREE"},
         {"ldapdomain": "no dn"},
         {"account": "juniors", "accounttype": 2},
         {"admin": "alice"},
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(Refused) as error:
             cloud.api("linkAccountToLdap", **(link | wrong))
         assert error.value.code == 431, wrong
