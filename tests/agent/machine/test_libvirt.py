@@ -105,6 +105,22 @@ class TestLibvirt(HypervisorContract):
         hypervisor.stop(spec.name, force=False, timeout=20)
         assert self.power(hypervisor, spec) == "off"
 
+    def test_disks_have_threads_of_their_own_and_extra_elements_are_there(self, hypervisor, spec, daemon, agent_folder):
+        root = msgspec.structs.replace(spec.disks[0], io="threads")
+        extra = ["<devices><watchdog model='i6300esb' action='none'/></devices>"]
+        hypervisor.start(msgspec.structs.replace(spec, disks=[root], io_threads=1, extra=extra), {})
+        until(lambda: READY in self.log(agent_folder, spec), 20, "the guest's greeting")
+        connection = libvirt.open(daemon.uri())
+        try:
+            domain = connection.lookupByUUIDString(spec.uuid)
+            text, threads = domain.XMLDesc(), domain.ioThreadInfo()
+        finally:
+            connection.close()
+        assert len(threads) == 1
+        assert "io='threads'" in text
+        assert "iothread='1'" in text
+        assert "i6300esb" in text
+
     def test_disks_are_throttled_and_cached_as_asked(self, hypervisor, spec, daemon, agent_folder):
         limits = Throttle(
             read_bytes_sec=10_000_000,
