@@ -294,7 +294,8 @@ def test_keys_of_who_has_left_stop_without_a_sign_in(cloud: Cloud, home: str, on
     assert user_of(cloud, "bob")["state"] == "enabled"
 
 
-def test_many_first_sign_ins_at_once_make_one_user(cloud: Cloud, home: str, one: Slapd):
+def many_at_once(cloud: Cloud, one: Slapd) -> None:
+    home = cloud.domain("tests")["id"]
     cloud.api("linkDomainToLdap", domainid=home, accounttype=0, type="GROUP", ldapdomain=one.group("seniors"))
     form = {"command": "login", "response": "json", "username": "alice", "domain": "tests"}
 
@@ -311,6 +312,18 @@ def test_many_first_sign_ins_at_once_make_one_user(cloud: Cloud, home: str, one:
     assert codes == [200] * 6
     assert len(cloud.list("listUsers", username="alice", listall=True)) == 1
     assert not can(cloud, "bob")
+
+
+def test_many_first_sign_ins_at_once_make_one_user(cloud: Cloud, one: Slapd):
+    set_up(cloud, one)
+    many_at_once(cloud, one)
+
+
+@pytest.mark.postgres
+def test_so_they_do_on_postgresql(tmp_path: Path, postgres_url: str, one: Slapd):
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        set_up(cloud, one)
+        many_at_once(cloud, one)
 
 
 @pytest.mark.parametrize("form", ["pem", "pkcs12"])

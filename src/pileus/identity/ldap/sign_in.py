@@ -99,16 +99,18 @@ def _make(services: Services, domain_id: int, where: Placement) -> int | None:
                     log.warning("sign-in by LDAP refused: the role of the link is gone or disabled", role=given.name)
                     return None
                 if making.find_account(db, domain_id, name) is not None:
-                    log.warning("sign-in by LDAP refused: another account has the user's name", username=name)
-                    return None
+                    raise InvalidParameter("another account has the user's name")
                 of = making.add_account(db, domain_id, given, name)
             made = making.add_user(db, of, where.entry, linked=True).id
             log.info("a user is made at the first sign-in by LDAP", username=name, account=of.name)
             return made
-    except (sqlalchemy.exc.IntegrityError, InvalidParameter):  # at the very same moment, on PostgreSQL
-        with services.database.read() as db:
+    except (sqlalchemy.exc.IntegrityError, InvalidParameter) as error:
+        with services.database.read() as db:  # perhaps made at the very same moment, by another sign-in of the user
             row = making.find_user(db, domain_id, name)
-        return row.id if row is not None and row.source == making.LDAP else None
+        if row is not None and row.source == making.LDAP:
+            return row.id
+        log.warning("sign-in by LDAP refused: the user cannot be made", username=name, why=str(error))
+        return None
 
 
 def _keep(services: Services, row: Row[Any], where: Placement) -> int:
