@@ -160,7 +160,7 @@ def _switch(db: Connection, source: int, move: dict[str, Any], why: str | None) 
 
     ``why``: for what cause the file was not copied.  A template that was deleted meanwhile is no failure.
     """
-    to = database.one(db, image_store, move["to"])
+    to = stores.lock(db, move["to"])
     if why is None and (to.removed is not None or to.read_only):
         why = f"image store {to.name} was closed meanwhile"
     here = {"store_id": source, "state": "Ready"}

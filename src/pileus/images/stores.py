@@ -40,6 +40,11 @@ def taking(db: Connection, zone_id: int) -> Sequence[Row[Any]]:
     ).all()
 
 
+def lock(db: Connection, store_id: int) -> Row[Any]:
+    """Return the store as it is now, and keep others from changing it until this transaction ends."""
+    return db.execute(sa.select(image_store).where(image_store.c.id == store_id).with_for_update()).one()
+
+
 def ready_copy(db: Connection, template_id: int, zone_id: int) -> Row[Any] | None:
     """Return a copy of the template that the zone can deploy from, or None."""
     return db.execute(

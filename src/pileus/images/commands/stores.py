@@ -129,6 +129,7 @@ class DeleteImageStore(Command):
 
     def run(self, call: Call) -> Success:
         """Remove the store; its folder stays."""
+        stores.lock(call.db, self.id.id)  # so that no migration moves something in meanwhile
         held = sa.select(template_copy.c.template_id).where(template_copy.c.store_id == self.id.id)
         named = sa.select(template.c.name).where(template.c.id.in_(held)).order_by(template.c.id)
         names = call.db.execute(named).scalars().all()
