@@ -94,6 +94,7 @@ def test_what_cannot_be_registered_is_said_at_once(cloud: Cloud, tmp_path: Path)
         ({"url": "ftp://example.org/x"}, "parameter url"),
         ({"format": "VHD"}, "parameter format"),
         ({"checksum": "xyz"}, "parameter checksum"),
+        ({"directdownload": True}, "parameter directdownload"),
         ({"hypervisor": "Bochs"}, "parameter hypervisor"),
     ):
         with pytest.raises(Refused, match=what) as caught:

@@ -31,7 +31,7 @@ HYPERVISORS = {"kvm": "KVM", "simulator": "Simulator"}
 ALL_ZONES = "-1"
 
 
-@command("registerTemplate", event="TEMPLATE.CREATE", ignored=("bits", "requireshvm", "isrouting", "directdownload"))
+@command("registerTemplate", event="TEMPLATE.CREATE", ignored=("bits", "requireshvm", "isrouting"))
 class RegisterTemplate(Command):
     """Register a template by its URL; it is downloaded into the image store of each zone that is named."""
 
@@ -46,6 +46,7 @@ class RegisterTemplate(Command):
     arch: str | None = None
     checksum: str | None = None
     details: dict[str, str] | None = None
+    directdownload: bool = False
     isdynamicallyscalable: bool = False
     isextractable: bool = False
     isfeatured: bool = False
@@ -73,6 +74,10 @@ class RegisterTemplate(Command):
             raise InvalidParameter("parameter url must be http://, https:// or (for root admins) file:///")
         if self.checksum:
             checksums.parse(self.checksum)
+        if self.directdownload:
+            raise InvalidParameter(
+                "parameter directdownload: hosts fetch from image stores only; leave it out"
+            )
         if not self.zoneid and not self.zoneids:
             raise InvalidParameter("parameter zoneid or zoneids is needed (-1 for all zones)")
 
