@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.cloud import Cloud, Refused
+from tests.support.zones import simulated_zone
 
 ZONE = {"networktype": "Advanced", "dns1": "192.0.2.1", "internaldns1": "192.0.2.2"}
 
@@ -173,3 +174,14 @@ def test_cluster_life(cloud: Cloud) -> None:
     assert cloud.list("listClusters", name="c9", hypervisor="simulator")[0]["id"] == cluster["id"]
     assert cloud.api("deleteCluster", id=cluster["id"]) == {"success": True}
     assert cloud.list("listClusters") == []
+
+
+def test_a_zone_says_which_mtus_may_be_chosen_in_it(cloud: Cloud):
+    zone = simulated_zone(cloud)["zone"]
+    (seen,) = cloud.list("listZones", cloud.user, id=zone)
+    assert (seen["allowuserspecifyvrmtu"], seen["routerprivateinterfacemaxmtu"]) == (False, 1500)
+    cloud.api("updateConfiguration", name="vr.private.interface.max.mtu", value=1400, zoneid=zone)
+    cloud.api("updateConfiguration", name="allow.end.users.to.specify.vr.mtu", value=True, zoneid=zone)
+    (seen,) = cloud.list("listZones", cloud.user, id=zone)
+    assert (seen["allowuserspecifyvrmtu"], seen["routerprivateinterfacemaxmtu"]) == (True, 1400)
+    assert (seen["routerpublicinterfacemaxmtu"], seen["isnsxenabled"]) == (1500, False)

@@ -29,7 +29,12 @@ def furnish(folder: Path, root: Path) -> list[Any]:
             made = register(cloud, zone, qcow2(cloud.options.builtin / f"{name}.qcow2"), name=name)["id"]
             until(lambda id_=made: shown(cloud, id_)["isready"], 10)
         (source,) = cloud.list("listImageStores")
-        asked: dict[str, Any] = {"name": "new", "provider": "directory", "zoneid": zone["zone"], "url": f"file://{root}/new"}
+        asked: dict[str, Any] = {
+            "name": "new",
+            "provider": "directory",
+            "zoneid": zone["zone"],
+            "url": f"file://{root}/new",
+        }
         to = cloud.api("addImageStore", **asked)["imagestore"]["id"]
     parameters = {"srcpool": source["id"], "destpools": to, "migrationtype": "Complete"}
     return ["migrateSecondaryStorageData", parameters]

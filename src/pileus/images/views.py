@@ -65,6 +65,7 @@ def _template(row: Row[Any]) -> dict[str, Any]:
         "crossZones": False,
         "directdownload": False,
         "deployasis": False,
+        "forcks": False,
         "details": row.details or None,
         "created": date(row.created),
         "removed": date(row.removed),

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import entities
+from pileus.core import entities, services
 from pileus.core.listing import grouped, related
-from pileus.infrastructure import access_groups, capacity, management_ranges, model, tables
+from pileus.infrastructure import access_groups, capacity, management_ranges, model, mtu_settings, tables
 
 Things = list[dict[str, Any]]
 
@@ -20,6 +20,7 @@ def zones(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacities: 
     domains = related(db, entities.domains(), (row.domain_id for row in rows))
     room = capacity.of(db, tables.host.c.zone_id, [row.id for row in rows]) if capacities else {}
     found: Things = []
+    of = services.of(db)
     for row in rows:
         domain = domains.get(row.domain_id)
         view: dict[str, Any] = {
@@ -36,6 +37,9 @@ def zones(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, capacities: 
             "domainname": domain.name if domain else None,
             "domain": row.network_domain,
             "tags": [],
+            "routedmodeenabled": False,
+            "isnsxenabled": False,
+            **mtu_settings.fields(of, row.id),
         }
         if admin:
             view |= {

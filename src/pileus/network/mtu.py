@@ -8,36 +8,10 @@ from sqlalchemy.engine import Row
 
 from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
-from pileus.core.settings import declare
+from pileus.infrastructure.mtu_settings import LEAST, MOST_PRIVATE, MOST_PUBLIC, USERS
 
-LEAST = 576
 MOST = {"VLAN": 1500, "VXLAN": 1450}
 """What the hosts' links leave to guests."""
-
-USERS = declare(
-    "allow.end.users.to.specify.vr.mtu",
-    bool,
-    False,
-    "Whether others than root admins may choose the MTU of their networks and routers",
-    scopes=("global", "zone"),
-)
-MOST_PRIVATE = declare(
-    "vr.private.interface.max.mtu",
-    int,
-    1500,
-    "Largest MTU that may be chosen for guest networks",
-    scopes=("global", "zone"),
-    minimum=LEAST,
-)
-MOST_PUBLIC = declare(
-    "vr.public.interface.max.mtu",
-    int,
-    1500,
-    "Largest MTU that may be chosen for the public side of routers",
-    scopes=("global", "zone"),
-    minimum=LEAST,
-    maximum=1500,
-)
 
 
 def check(

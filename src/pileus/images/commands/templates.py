@@ -75,9 +75,7 @@ class RegisterTemplate(Command):
         if self.checksum:
             checksums.parse(self.checksum)
         if self.directdownload:
-            raise InvalidParameter(
-                "parameter directdownload: hosts fetch from image stores only; leave it out"
-            )
+            raise InvalidParameter("parameter directdownload: hosts fetch from image stores only; leave it out")
         if not self.zoneid and not self.zoneids:
             raise InvalidParameter("parameter zoneid or zoneids is needed (-1 for all zones)")
 
