@@ -172,8 +172,8 @@ def test_bad_parameters_are_431_and_named(cloud: Cloud, parameters: dict[str, ob
 
 
 def test_parameters_of_later_work_are_refused_by_name(cloud: Cloud):
-    with pytest.raises(Refused, match="parameter startip of createNetwork is not supported") as refused:
-        cloud.api("createNetwork", name="n1", startip="10.1.1.9")
+    with pytest.raises(Refused, match="parameter ip6cidr of createNetwork is not supported") as refused:
+        cloud.api("createNetwork", name="n1", ip6cidr="fd00::/64")
     assert refused.value.code == 431
 
 

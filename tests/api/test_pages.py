@@ -20,7 +20,7 @@ def test_second_page_goes_on_where_the_first_ends(cloud: Cloud, command: str):
     try:
         whole = cloud.list(command, **_all(command))
     except Refused as refused:
-        if refused.code == 431:  # one of several parameters is needed
+        if refused.code in (431, 534):  # one of several parameters is needed; there is no directory to ask
             return
         raise
     pages = [each for page in (1, 2, 3) for each in cloud.list(command, page=page, pagesize=1, **_all(command))]
