@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from pileus.compute import audit
 from pileus.core import database
 from pileus.drivers.simulator.tables import sim_object
+from pileus.infrastructure import reports
 from pileus.infrastructure.tables import host
 from pileus.network.tables import network as network_table
 from pileus.network.tables import nic, router, segment_member
+from pileus.wire.hosts import HostFacts, Report
 from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -364,6 +366,26 @@ def test_hosts_of_a_network_know_one_another(cloud: Cloud, zone: dict[str, str])
     until(lambda: peers() == [1, 1], 5)
     cloud.job("startVirtualMachine", id=away["id"])
     until(lambda: peers() == [2, 2, 2], 5, "and comes back")
+    facts = HostFacts(
+        uuid=hosts[0],
+        name="h",
+        hypervisor="Simulator",
+        hypervisor_version="1",
+        accelerator="tcg",
+        cpus=8,
+        cpu_mhz=2000,
+        cpu_model="simulated",
+        memory_mib=65536,
+        tunnel_address="192.0.2.199",
+    )
+    reports.write(cloud.services, [Report(host=hosts[0], sequence=1, boot="b", facts=facts)])
+
+    def told() -> int:
+        with cloud.services.database.read() as db:
+            values = db.execute(sa.select(sim_object.c.value).where(sim_object.c.sort == "segment")).scalars()
+            return sum("192.0.2.199" in value for value in values)
+
+    until(lambda: told() == 2, 5, "the two others know the host's new address")
 
 
 def test_address_of_a_machine_is_found_at_once_in_a_large_network(cloud: Cloud, zone: dict[str, str]) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from pileus.core.database import Database
 from pileus.core.jobs import Engine, cancel, desire, desired, tables
+from pileus.core.jobs.prepared import Prepared
 from pileus.wire.operations import Failure
 from tests.jobs import flows
 from tests.jobs.world import Channel, effects, start, until, wait
@@ -133,6 +135,26 @@ def test_a_failed_applied_is_a_failure(database: Database, engine: Start, monkey
     engine()
     (row,) = wait(database, start(database, flows.converging, object_id=1))
     assert row.state == "failed"
+
+
+def test_an_applied_whose_statements_fail_harms_nobody_else(
+    database: Database, engine: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = Prepared(
+        "INSERT INTO convergence (kind, object_id, desired, applied, attempt, next_try) VALUES ('x', 1, 1, 1, 0, 0)"
+    )
+    right = flows.Router.applied
+
+    def broken(self: Any, db: Connection, object_id: int, *more: Any) -> None:
+        right(self, db, object_id, *more)
+        if object_id == 1:
+            same.many(db, [{}, {}])  # the second breaks a constraint, on PostgreSQL only once it is sent
+
+    monkeypatch.setattr(flows.Router, "applied", broken)
+    engine()
+    rows = wait(database, *(start(database, flows.converging, object_id=n) for n in (1, 2, 3)))
+    assert [row.state for row in rows] == ["failed", "done", "done"]
+    assert {"applied 2 1", "applied 3 1"} == {each for each in effects(database) if each.startswith("applied")}
 
 
 def test_waiting_ends_by_its_timeout(database: Database, engine: Start, channel: Channel) -> None:

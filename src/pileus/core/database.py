@@ -236,17 +236,28 @@ class Savepoint:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._post("SAVEPOINT here")
+        self._mark = self._newest()
 
-    def release(self) -> None:
-        """Keep what was done since."""
-        self._post("RELEASE SAVEPOINT here")
+    def release(self, *, checked: bool = False) -> None:
+        """Keep what was done since; when checked, the errors of what was posted since are raised here, not later."""
+        if checked and (self._mark is None or self._newest() is not self._mark):
+            self._run("RELEASE SAVEPOINT here")
+        else:
+            self._post("RELEASE SAVEPOINT here")
 
     def roll_back(self) -> None:
         """Take back what was done since."""
+        self._run("ROLLBACK TO SAVEPOINT here")
+
+    def _newest(self) -> object:
+        """Return what was posted last and waits still, if anything does."""
+        return postgres.newest(self._db) if self._db.dialect.name != "sqlite" else None
+
+    def _run(self, text: str) -> None:
         if self._db.dialect.name != "sqlite":
-            postgres.run(self._db, "ROLLBACK TO SAVEPOINT here", ())
+            postgres.run(self._db, text, ())
         else:
-            on_sqlite(self._db, "ROLLBACK TO SAVEPOINT here", ())
+            on_sqlite(self._db, text, ())
 
     def _post(self, text: str) -> None:
         if self._db.dialect.name != "sqlite":

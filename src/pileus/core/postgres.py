@@ -177,6 +177,12 @@ def post(db: Connection, text: str, values: Sequence[Any]) -> None:
         raise _translated(db, session, text, error) from error
 
 
+def newest(db: Connection) -> object:
+    """Return a mark for the newest statement that was posted and waits still; None when none does."""
+    waiting = _session(db).waiting
+    return waiting[-1] if waiting else None
+
+
 def flush(db: Connection, *, done: bool = True) -> None:
     """Send what waits, before somebody else uses the connection; or drop it, as it would be taken back anyway."""
     session = _session(db)

@@ -7,6 +7,7 @@ joins or leaves, the segment of every other member is brought to its newest peer
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,9 +17,9 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database
 from pileus.core.errors import InsufficientCapacity, InvalidParameter
-from pileus.core.jobs import Job, Rendered, converger, desire, desired
+from pileus.core.jobs import Job, Rendered, ask, converger, desire, desired
 from pileus.core.jobs.prepared import Prepared
-from pileus.core.statements import Listing
+from pileus.core.statements import Listing, equal
 from pileus.infrastructure.model import SIMULATOR, tag_ranges
 from pileus.infrastructure.tables import host, physical_network, segment_tag, traffic_type
 from pileus.network import machines, model
@@ -35,6 +36,17 @@ _TAKEN = Prepared("SELECT 1 FROM segment_tag WHERE physical_network_id = :networ
 _JOIN = Prepared(
     "INSERT INTO segment_member (network_id, host_id) VALUES (:network, :host)"
     " ON CONFLICT (network_id, host_id) DO NOTHING RETURNING id"
+)
+_TUNNEL_PEERS = Prepared(  # nobody needs to know a host without a tunnel address, and it can reach nobody
+    "SELECT member.id FROM segment_member AS member JOIN host ON host.id = member.host_id"
+    " WHERE member.network_id = :network AND member.host_id <> :host AND host.tunnel_address <> ''"
+    " AND EXISTS (SELECT 1 FROM host AS new WHERE new.id = :host AND new.tunnel_address <> '')"
+    " AND EXISTS (SELECT 1 FROM network WHERE network.id = :network AND network.isolation = 'VXLAN')"
+    " ORDER BY member.id"
+)
+_UNSETTLED = Prepared(
+    "UPDATE segment_member SET unsettled = 1 WHERE id = :id",
+    postgresql="UPDATE segment_member SET unsettled = true WHERE id = :id",
 )
 
 _LABELS = Listing(
@@ -146,27 +158,25 @@ def join(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int]:
 
 def tell_others(db: Connection, network_id: int, host_id: int) -> list[int]:
     """Ask for the newest peers on every other member of a VXLAN (a VLAN's members need not know one another)."""
-    others = sa.select(segment_member.c.id).join(network, network.c.id == segment_member.c.network_id)
-    found = db.execute(
-        others.where(
-            segment_member.c.network_id == network_id,
-            segment_member.c.host_id != host_id,
-            network.c.isolation == "VXLAN",
-        ).order_by(segment_member.c.id)
-    )
-    ids = [int(id_) for id_ in found.scalars()]
-    for id_ in ids:
-        desire(db, "segment", id_)
-    if ids:
-        db.execute(sa.update(segment_member).where(segment_member.c.id.in_(ids)).values(unsettled=True))
+    ids = [int(id_) for id_ in _TUNNEL_PEERS(db, network=network_id, host=host_id).scalars()]
+    ask(db, "segment", ids)
+    _UNSETTLED.many(db, [{"id": id_} for id_ in ids])
     return ids
+
+
+def readdressed(db: Connection, host_id: int) -> None:
+    """Bring all segments of a host up to date whose tunnel address has changed, there and on their other members."""
+    of = sa.select(segment_member.c.id, segment_member.c.network_id).where(segment_member.c.host_id == host_id)
+    for member, network_id in db.execute(of.order_by(segment_member.c.id)).all():
+        ask(db, "segment", [member])
+        others = segment_member.c.network_id == network_id, segment_member.c.host_id != host_id
+        ask(db, "segment", db.execute(sa.select(segment_member.c.id).where(*others)).scalars().all())
 
 
 def tell_all(db: Connection, network_id: int) -> None:
     """Ask every host of a network to make its segment anew: it has another MTU."""
     found = sa.select(segment_member.c.id).where(segment_member.c.network_id == network_id)
-    for id_ in db.execute(found.order_by(segment_member.c.id)).scalars().all():
-        desire(db, "segment", id_)
+    ask(db, "segment", db.execute(found.order_by(segment_member.c.id)).scalars().all())
 
 
 def settle(db: Connection) -> None:
@@ -203,20 +213,42 @@ def review(db: Connection, network_ids: Iterable[int], host_id: int) -> list[int
 
 def used(db: Connection, network_id: int, host_id: int, states: Sequence[str] = machines.HOLDING) -> bool:
     """Tell whether a host has a machine or router of the network (in one of these states)."""
-    here = (
-        router.c.network_id == network_id,
-        router.c.host_id == host_id,
-        router.c.removed.is_(None),
-        router.c.state.in_((*states, model.EXPUNGING) if model.RUNNING in states else states),
-    )
-    if db.execute(sa.select(router.c.id).where(*here).limit(1)).first():
+    of_routers = [*states, model.EXPUNGING] if model.RUNNING in states else states
+    values = {"network": network_id, "host": host_id}
+    if _router_here()(db, {**values, "states": of_routers}).first():
         return True
+    return _machine_here()(db, {**values, "states": states}).first() is not None
+
+
+@cache
+def _router_here() -> Listing:
+    return Listing(
+        lambda among: (
+            sa.select(router.c.id)
+            .where(
+                equal(router.c.network_id, "network"),
+                equal(router.c.host_id, "host"),
+                router.c.removed.is_(None),
+                among(router.c.state, "states"),
+            )
+            .limit(sa.literal_column("1"))
+        )
+    )
+
+
+@cache
+def _machine_here() -> Listing:
     there = machines.table()
     plugged = sa.exists().where(  # looked up for each machine of the host: a network may have ten thousand NICs
-        nic.c.machine_id == there.c.id, nic.c.network_id == network_id, nic.c.removed.is_(None)
+        nic.c.machine_id == there.c.id, equal(nic.c.network_id, "network"), nic.c.removed.is_(None)
     )
-    statement = sa.select(there.c.id).where(there.c.host_id == host_id, there.c.state.in_(states), plugged).limit(1)
-    return db.execute(statement).first() is not None
+    return Listing(
+        lambda among: (
+            sa.select(there.c.id)
+            .where(equal(there.c.host_id, "host"), among(there.c.state, "states"), plugged)
+            .limit(sa.literal_column("1"))
+        )
+    )
 
 
 def forget_network(db: Connection, network_id: int) -> None:
@@ -250,10 +282,12 @@ class SegmentConverger:
 
     def applied(self, db: Connection, object_id: int, generation: int, result: dict[str, Any]) -> None:
         """Drop the membership of a host that has let go, and tell the others."""
+        if result.get("bridge"):
+            return  # it takes part
         member = database.get(db, segment_member, object_id)
         if member is None or desired(db, "segment", object_id) > generation:
             return  # a newer wish will look again
-        if not result.get("bridge") and not used(db, member.network_id, member.host_id):
+        if not used(db, member.network_id, member.host_id):
             db.execute(sa.delete(segment_member).where(segment_member.c.id == object_id))
             tell_others(db, member.network_id, member.host_id)
 

@@ -41,6 +41,9 @@ def observe(db: Connection, host_row: Row[Any], report: Report) -> None:
     for row in expected.values():
         if row.state == model.RUNNING:
             _again(db, row, host_row, "is not there")
+    if report.facts is not None and report.facts.tunnel_address != host_row.tunnel_address:
+        log.info("a host has another tunnel address", host=host_row.name, address=report.facts.tunnel_address)
+        segments.readdressed(db, host_row.id)
 
 
 def _again(db: Connection, row: Row[Any], host_row: Row[Any], what: str) -> None:

@@ -6,7 +6,7 @@ See docs/explanation/jobs.md for how they work and what they promise.
 from __future__ import annotations
 
 from pileus.core.jobs import tables
-from pileus.core.jobs.convergence import desire, desired, forget
+from pileus.core.jobs.convergence import ask, desire, desired, forget
 from pileus.core.jobs.engine import Engine
 from pileus.core.jobs.errors import JobFailed, OperationFailed, Retry
 from pileus.core.jobs.hooks import Hooks
@@ -33,6 +33,7 @@ __all__ = [
     "Retry",
     "Submission",
     "Undoing",
+    "ask",
     "cancel",
     "converger",
     "desire",

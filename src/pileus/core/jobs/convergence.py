@@ -8,14 +8,14 @@ as it is then, and applies it.  Many wishes under load share one operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
 
-from pileus.core.database import now
+from pileus.core.database import Savepoint, now
 from pileus.core.jobs import registry, signals, sql
 from pileus.core.jobs.errors import Outcome
 from pileus.core.jobs.prepared import Prepared, id_list
@@ -25,10 +25,12 @@ log = structlog.get_logger(__name__)
 
 TRIES = 3
 
-_desire = Prepared(
+_WISH = (
     "INSERT INTO convergence (kind, object_id, desired, applied, attempt, next_try) VALUES (:kind, :object, 1, 0, 0, 0)"
-    " ON CONFLICT (kind, object_id) DO UPDATE SET desired = convergence.desired + 1, next_try = 0 RETURNING desired"
+    " ON CONFLICT (kind, object_id) DO UPDATE SET desired = convergence.desired + 1, next_try = 0"
 )
+_desire = Prepared(_WISH + " RETURNING desired")
+_ask = Prepared(_WISH)
 _STATES = "SELECT object_id, desired FROM convergence WHERE applied < desired AND kind = :kind AND object_id "
 _states = Prepared(
     _STATES + "IN (SELECT value FROM json_each(:objects))",
@@ -109,6 +111,13 @@ def desire(db: Connection, kind: str, object_id: int) -> int:
     return generation
 
 
+def ask(db: Connection, kind: str, object_ids: Sequence[int]) -> None:
+    """Ask in this transaction for objects to be brought to their newest state, without the wishes' numbers."""
+    if object_ids:
+        _ask.many(db, [{"kind": kind, "object": id_} for id_ in object_ids])
+        signals.desired(db)
+
+
 def desired(db: Connection, kind: str, object_id: int) -> int:
     """Return the number of the object's newest wish (0: there was none)."""
     return _desired(db, kind=kind, object=object_id).scalar_one_or_none() or 0
@@ -166,12 +175,12 @@ def record(db: Connection, owner: str, done: Applied) -> list[int]:
 def _record_applied(db: Connection, owner: str, done: Applied) -> Failure | None:
     key = {"kind": done.pick.kind, "object": done.pick.object_id}
     if done.answer is not None:
+        place = Savepoint(db)
         try:
-            with db.begin_nested():
-                registry.convergers[done.pick.kind].applied(
-                    db, done.pick.object_id, done.generation, done.answer.result
-                )
+            registry.convergers[done.pick.kind].applied(db, done.pick.object_id, done.generation, done.answer.result)
+            place.release(checked=True)
         except Exception:
+            place.roll_back()
             log.exception("applied() of a converger failed; the object is applied again", **key)
             return Failure(code="internal", message="The applied state could not be recorded", retryable=True)
     _applied.post(db, generation=done.generation, owner=owner, **key)
