@@ -6,6 +6,7 @@ Imports stay inside the commands, so that ``pileus --help`` and ``pileus api`` a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -258,6 +259,10 @@ def main() -> None:
             code = 0
         else:
             code = app(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads our output has seen enough, as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python complain at its end
+        code = 141
     except (FolderError, BuildError, ApiFailure, Unreachable) as error:
         sys.stderr.write(f"{error}\n")
         code = 1

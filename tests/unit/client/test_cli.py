@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,15 @@ def test_help_names_the_commands():
     assert found.returncode == 0
     for word in ("up", "down", "purge", "status", "api", "server", "agent", "template"):
         assert word in found.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    read, write = os.pipe()
+    os.close(read)  # as `pileus api … | head` ends
+    long = "import sys; from pileus.client import main; main.app = lambda _: print('x' * 10**6); main.main()"
+    done = subprocess.run([sys.executable, "-c", long], stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_no_cloud_is_a_sentence_and_not_a_traceback(tmp_path):

@@ -9,14 +9,19 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyroute2
+import structlog
 
 from pileus.agent.context import AgentContext
-from pileus.agent.linux import links, sysctl
+from pileus.agent.linux import commands, links, sysctl
 from pileus.dataplane import names
 from pileus.wire.machines import Nic
+
+log = structlog.get_logger(__name__)
 
 _BYTES_PER_MBIT = 125_000
 _FASTEST = 0xFFFFFFFF  # bytes per second that the kernel's table takes, 34 Gbit/s
@@ -59,6 +64,7 @@ def _limit(ip: Any, queues: dict[int, dict[str, int]], tap: str, shaper: str, mb
     link = links.find(ip, shaper)
     changed = link is None
     if link is None:
+        _load_module()
         ip.link("add", ifname=shaper, kind="ifb")
         sysctl.disable_ipv6(shaper)
         link = links.find(ip, shaper)
@@ -73,6 +79,17 @@ def _limit(ip: Any, queues: dict[int, dict[str, int]], tap: str, shaper: str, mb
         _redirect(ip, plug, device, again="ingress" in queues.get(plug, {}))
         changed = True
     return changed
+
+
+@cache
+def _load_module() -> None:
+    """Load the kernel's module where it is not there: loaded by itself it brings two devices that nobody asked for."""
+    if Path("/sys/module/ifb").exists():
+        return
+    try:
+        commands.run(["modprobe", "ifb", "numifbs=0"])
+    except commands.CommandError as error:  # the kernel may load it by itself
+        log.warning("the module ifb could not be loaded ahead; ifb0 and ifb1 may appear", reason=str(error))
 
 
 def _free(ip: Any, tap: str) -> bool:
