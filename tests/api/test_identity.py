@@ -243,3 +243,20 @@ def test_what_an_account_owns_is_named_when_nothing_cleans_it(cloud: Cloud, monk
     with cloud.services.database.write() as db:
         db.execute(sa.update(volume).values(removed=now()))
     assert cloud.job("deleteAccount", id=person.account["id"]) == {"success": True}
+
+
+@pytest.mark.parametrize("name", ["-bad-.x", "two words", "a..b", "x.example\nserver=192.0.2.1", "é.example", "a" * 64])
+def test_a_network_domain_must_be_a_dns_name(cloud: Cloud, name: str) -> None:
+    made = cloud.api("createDomain", name="d", networkdomain="D.Example.")["domain"]
+    assert made["networkdomain"] == "d.example"
+    who = {"username": "x", "password": "Password-1", "firstname": "x", "lastname": "y", "email": "x@example.org"}
+    for command, parameters in (
+        ("createDomain", {"name": "other"}),
+        ("updateDomain", {"id": made["id"]}),
+        ("createAccount", {**who, "accounttype": 0}),
+        ("updateAccount", {"id": cloud.user.account["id"]}),
+    ):
+        with pytest.raises(Refused) as refused:
+            cloud.api(command, networkdomain=name, **parameters)
+        assert refused.value.code == 431
+        assert "networkdomain" in refused.value.text

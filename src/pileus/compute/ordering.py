@@ -17,8 +17,9 @@ from pileus.core.calls import Call
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries
 from pileus.core.statements import Listing
+from pileus.identity import sharing
 from pileus.images.tables import template_copy
-from pileus.network.tables import network, nic
+from pileus.network.tables import network, network_permission, nic
 
 
 class NicOrder(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ def nics(
         orders[0] = NicOrder(chosen[0], address, model.mac_address(mac) if mac else None)
     seen: set[int] = set()
     for order in orders:
-        check_network(order.network, zone, owner)
+        check_network(call.db, order.network, zone, owner)
         if order.network.id in seen:
             raise InvalidParameter(f"network {order.network.name} is named twice")
         seen.add(order.network.id)
@@ -95,11 +96,15 @@ def _entry(call: Call, entry: dict[str, str]) -> NicOrder:
     return NicOrder(row, fields.get("ip") or None, model.mac_address(mac) if mac else None)
 
 
-def check_network(row: Row[Any], zone: Row[Any], owner: Row[Any]) -> None:
+def check_network(db: Connection, row: Row[Any], zone: Row[Any], owner: Row[Any]) -> None:
     """Check that a machine of this owner in this zone can be in the network."""
     if row.zone_id != zone.id:
         raise InvalidParameter(f"network {row.name} is not in zone {zone.name}", uuids=((row.uuid, "networkid"),))
-    if row.acl_type == "Account" and row.account_id != owner.account_id:
+    if (
+        row.acl_type == "Account"
+        and row.account_id != owner.account_id
+        and not sharing.given(db, network_permission, row.id, [owner.account_id])
+    ):
         raise PermissionDenied(
             f"network {row.name} does not belong to account {owner.name}", uuids=((row.uuid, "networkid"),)
         )

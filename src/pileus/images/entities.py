@@ -9,12 +9,15 @@ from sqlalchemy.engine import Row
 
 from pileus.core import entities
 from pileus.core.calls import Caller
+from pileus.identity import sharing
 from pileus.images import tables
 
 
 def may_use_template(db: Connection, caller: Caller, row: Row[Any]) -> bool:
-    """Tell whether the caller may deploy from a template: own, of an account that is administered, or public."""
-    return bool(row.is_public or row.is_featured) or entities.owned(db, caller, row)
+    """Tell whether the caller may deploy from a template: own, of an account that is administered, public or shared."""
+    if row.is_public or row.is_featured or entities.owned(db, caller, row):
+        return True
+    return sharing.given(db, tables.template_permission, row.id, sharing.callers(caller))
 
 
 def register() -> None:
@@ -26,6 +29,8 @@ def register() -> None:
     entities.register("GuestOsMapping", tables.os_mapping, "guest OS mapping", use=entities.admin_only)
     entities.register("GuestOS", tables.os_type, "OS type", use=entities.anybody, manage=entities.admin_only)
     entities.register("Template", tables.template, "template", use=may_use_template, manage=entities.owned)
+    entities.register("TemplatePermissions", tables.template, "template", use=entities.owned)
+    sharing.register(tables.template_permission)
     entities.register(
         "SecondaryStorageHeuristics", tables.image_selector, "secondary storage selector", use=entities.admin_only
     )

@@ -19,6 +19,7 @@ _MODULES = (
     "commands.store_changes",
     "commands.providers",
     "commands.template_data",
+    "commands.template_permissions",
     "commands.templates",
     "commands.download_certificates",
     "downloads",

@@ -97,6 +97,13 @@ template = sa.Table(
     sa.Column("removed", sa.Float),
 )
 
+template_permission = sa.Table(  # accounts (of projects too) that may use a template beside its owner
+    "template_permission",
+    metadata,
+    sa.Column("template_id", type_id, sa.ForeignKey("template.id"), primary_key=True),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id"), primary_key=True, index=True),
+)
+
 template_copy = sa.Table(
     "template_copy",
     metadata,

@@ -21,7 +21,6 @@ ARCHITECTURE = "x86_64"
 Ranges = list[tuple[int, int]]
 """Tag ranges, both ends inclusive, sorted and apart."""
 
-_LABEL = re.compile(r"^(?!-)[a-z0-9-]{1,63}(?<!-)$", re.IGNORECASE)
 _TAG = re.compile(r"^[^\s,]{1,255}$")
 
 
@@ -91,17 +90,6 @@ def address_range(network: ipaddress.IPv4Network, start: str, end: str) -> tuple
     if network.prefixlen < 31 and (first == network.network_address or last == network.broadcast_address):
         raise InvalidParameter(f"startip and endip must leave out the network and broadcast address of {network}")
     return int(first), int(last)
-
-
-def network_domain(parameter: str, value: str) -> str:
-    """Return a DNS domain name, in small letters (RFC 1035: labels of letters, digits and hyphens)."""
-    text = value.strip().rstrip(".").lower()
-    if not text or len(text) > 190 or not all(_LABEL.match(label) for label in text.split(".")):
-        raise InvalidParameter(
-            f"parameter {parameter} must be a domain name such as cloud.example (labels of letters, digits and "
-            f"hyphens), not {value[:60]!r}"
-        )
-    return text
 
 
 def isolation(methods: list[str] | None) -> str:

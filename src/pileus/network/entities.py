@@ -10,8 +10,16 @@ from sqlalchemy.engine import Row
 
 from pileus.core import entities
 from pileus.core.calls import Caller
+from pileus.identity import sharing
 from pileus.network import machines
-from pileus.network.tables import network, nic, public_address, router, rule
+from pileus.network.tables import network, network_permission, nic, public_address, router, rule
+
+
+def uses_network(db: Connection, caller: Caller, row: Row[Any]) -> bool:
+    """Tell whether the caller may put machines into a network: the own ones, and those that are shared with it."""
+    if entities.owned(db, caller, row):
+        return True
+    return sharing.given(db, network_permission, row.id, sharing.callers(caller))
 
 
 def uses_address(db: Connection, caller: Caller, row: Row[Any]) -> bool:
@@ -34,7 +42,8 @@ def uses_router(db: Connection, caller: Caller, row: Row[Any]) -> bool:
 
 def register() -> None:
     """Register the kinds (offerings register their own)."""
-    entities.register("Network", network, "network")
+    entities.register("Network", network, "network", use=uses_network, manage=entities.owned)
+    sharing.register(network_permission)
     entities.register("IPAddress", public_address, "public IP address", use=uses_address)
     entities.register("FirewallRule", rule, "rule")
     entities.register("DomainRouter", router, "router", use=uses_router)

@@ -12,6 +12,7 @@ _MODULES = (
     "commands.offerings",
     "commands.ranges",
     "commands.networks",
+    "commands.network_permissions",
     "commands.routers",
     "commands.addresses",
     "commands.firewall",

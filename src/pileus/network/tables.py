@@ -80,6 +80,13 @@ network = sa.Table(
     sa.Column("removed", sa.Float),
 )
 
+network_permission = sa.Table(  # accounts (of projects too) whose machines may be in a network beside its owner's
+    "network_permission",
+    metadata,
+    sa.Column("network_id", type_id, sa.ForeignKey("network.id"), primary_key=True),
+    sa.Column("account_id", type_id, sa.ForeignKey("account.id"), primary_key=True, index=True),
+)
+
 nic = sa.Table(
     "nic",
     metadata,

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import ADMIN, Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, change, one
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import ConcurrentChange, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.parameters import Ref
 from pileus.identity import callers, roles, sessions, store, views, workflows
@@ -68,6 +69,8 @@ class UpdateAccount(Command):
         """Check the new name and the access."""
         if self.newname is not None and (not self.newname or self.newname.strip() != self.newname):
             raise InvalidParameter("parameter newname may not be empty, nor begin or end with a blank")
+        if self.networkdomain:
+            self.networkdomain = network_domain("networkdomain", self.networkdomain)
         if self.apikeyaccess is not None:
             views.access_of(self.apikeyaccess)
 

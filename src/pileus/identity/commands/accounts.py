@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import ACCOUNT_TYPES, ADMIN, Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, insert, new_uuid, now, one
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import InUse, InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query, in_subtree
 from pileus.core.parameters import Ref, is_uuid
@@ -52,6 +53,8 @@ class CreateAccount(Command):
     def check(self) -> None:
         """Check names, ids and the account's type."""
         check_user(self.username, self.timezone, self.userid)
+        if self.networkdomain:
+            self.networkdomain = network_domain("networkdomain", self.networkdomain)
         if self.accountid is not None and not is_uuid(self.accountid):
             raise InvalidParameter("parameter accountid must be the UUID that the new account shall have")
         if self.roleid is None and self.accounttype is None:
@@ -92,7 +95,7 @@ class CreateAccount(Command):
             role_id=chosen.id,
             role_type=chosen.type,
             domain_id=within.id,
-            network_domain=self.networkdomain,
+            network_domain=self.networkdomain or None,
             details=self.accountdetails,
             created=now(),
         )

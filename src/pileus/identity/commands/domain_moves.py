@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, change, one
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
@@ -62,6 +63,8 @@ class UpdateDomain(Command):
         """Check the name."""
         if self.name is not None and ("/" in self.name or not self.name or self.name.strip() != self.name):
             raise InvalidParameter("parameter name may not be empty, have a slash, nor begin or end with a blank")
+        if self.networkdomain:
+            self.networkdomain = network_domain("networkdomain", self.networkdomain)
 
     def run(self, call: Call) -> dict[str, Any]:
         row: Row[Any] = self.id

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.database import after_commit, insert, new_uuid, now, one
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import InvalidParameter, PermissionDenied
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
@@ -33,6 +34,8 @@ class CreateDomain(Command):
             raise InvalidParameter("parameter name may not contain a slash, nor begin or end with a blank")
         if self.domainid is not None and not is_uuid(self.domainid):
             raise InvalidParameter("parameter domainid must be the UUID that the new domain shall have")
+        if self.networkdomain:
+            self.networkdomain = network_domain("networkdomain", self.networkdomain)
 
     def run(self, call: Call) -> dict[str, Any]:
         parent = self.parentdomainid or one(call.db, domain, call.caller.domain_id)
@@ -58,7 +61,7 @@ class CreateDomain(Command):
             parent_id=parent.id,
             path=path,
             level=parent.level + 1,
-            network_domain=self.networkdomain,
+            network_domain=self.networkdomain or None,
             created=now(),
         )
         row = one(call.db, domain, made)

@@ -14,6 +14,7 @@ from pileus.core import entities
 from pileus.core.calls import Call, Listed
 from pileus.core.commands import Command, command
 from pileus.core.database import insert, new_uuid, now, one
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied, ResourceUnavailable
 from pileus.core.listing import check_paging, page_of
 from pileus.core.parameters import Ref, is_uuid
@@ -222,6 +223,8 @@ class LdapCreateAccount(_Making):
         """Check names and ids."""
         super().check()
         check_user(self.username, self.timezone, self.userid)
+        if self.networkdomain:
+            self.networkdomain = network_domain("networkdomain", self.networkdomain)
         if self.accountid is not None and not is_uuid(self.accountid):
             raise InvalidParameter("parameter accountid must be the UUID that the new account shall have")
         if self.roleid is None and self.accounttype is None:

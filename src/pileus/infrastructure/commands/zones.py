@@ -13,6 +13,7 @@ from sqlalchemy.engine import Row
 from pileus.core import database
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
@@ -51,7 +52,7 @@ class ZoneAddresses(Command):
         if self.guestcidraddress:
             self.guestcidraddress = model.cidr("guestcidraddress", self.guestcidraddress)
         if self.domain:
-            self.domain = model.network_domain("domain", self.domain)
+            self.domain = network_domain("domain", self.domain)
         if self.allocationstate:
             self.allocationstate = model.allocation_state(self.allocationstate)
 
@@ -170,7 +171,7 @@ class UpdateZone(ZoneAddresses):
         if self.dhcpprovider is not None:
             model.one_of("dhcpprovider", self.dhcpprovider, ("VirtualRouter",))
         if self.dnssearchorder:
-            self.dnssearchorder = [model.network_domain("dnssearchorder", name) for name in self.dnssearchorder]
+            self.dnssearchorder = [network_domain("dnssearchorder", name) for name in self.dnssearchorder]
             if len(self.dnssearchorder) > 1:
                 raise InvalidParameter("parameter dnssearchorder: guests are told one domain; give one")
 

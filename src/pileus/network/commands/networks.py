@@ -11,11 +11,12 @@ from sqlalchemy.engine import Row
 from pileus.core import attachments, database, jobs, waiting
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
+from pileus.core.domain_names import network_domain
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import store
-from pileus.infrastructure.model import address, network_domain
+from pileus.infrastructure.model import address
 from pileus.network import (
     model,
     mtu,
