@@ -35,6 +35,8 @@ TEXT_BUT_CHECKED = {
     ("listProjectAccounts", "userid"),
     ("updateProject", "userid"),
     ("updateProjectInvitation", "projectid"),  # who is invited is no member yet: refused without an invitation
+    ("createNetworkPermissions", "accountids"),  # users share with accounts of their domain, which are not theirs
+    ("removeNetworkPermissions", "accountids"),
     ("listAsyncJobs", "managementserverid"),  # for root admins only
     ("listHosts", "managementserverid"),  # servers are rows of the job engine, known by name to those who list hosts
 }

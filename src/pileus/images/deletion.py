@@ -13,8 +13,9 @@ from sqlalchemy.engine import Row
 from pileus.core import database, usage
 from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.jobs import Job, workflow
+from pileus.identity import sharing
 from pileus.images import downloads, stores
-from pileus.images.tables import image_store, template, template_copy
+from pileus.images.tables import image_store, template, template_copy, template_permission
 
 Users = Callable[[Connection, int, int | None], str | None]
 """Tells what uses a template (internal id) in a zone (None: in any), for people; None when nothing does."""
@@ -49,6 +50,7 @@ def mark(db: Connection, of: Row[Any], zone: Row[Any] | None, *, forced: bool) -
     )
     if db.execute(left.limit(1)).first() is None:
         database.change(db, template, of.id, state="Inactive", removed=database.now())
+        sharing.revoke(db, template_permission, of.id)
 
 
 def _chosen(statement: Any, template_id: int, zone_id: int | None) -> Any:

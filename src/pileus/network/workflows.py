@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from pileus.core import database
 from pileus.core.errors import InUse, InvalidParameter
 from pileus.core.jobs import Job, JobFailed, OperationFailed, undo, workflow
+from pileus.identity import sharing
 from pileus.network import addresses, model, networks, nics, router_jobs, rules, segments, views
 from pileus.network.tables import network as network_table
-from pileus.network.tables import network_offering, nic, rule
+from pileus.network.tables import network_offering, network_permission, nic, rule
 
 log = structlog.get_logger(__name__)
 
@@ -177,6 +178,7 @@ def remove(db: Connection, network_id: int) -> None:
     addresses.give_back(db, [row.id for row in addresses.of_network(db, network_id)])
     segments.forget_network(db, network_id)
     segments.give_tag_back(db, network_id)
+    sharing.revoke(db, network_permission, network_id)
     database.change(db, network_table, network_id, state=model.DESTROY, removed=database.now())
 
 

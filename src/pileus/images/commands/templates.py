@@ -19,11 +19,12 @@ from pileus.core.jobs import Submission
 from pileus.core.listing import ListCommand, Query, scope
 from pileus.core.netlists import networks
 from pileus.core.parameters import Ref, RefOrAll
+from pileus.identity import sharing
 from pileus.identity import store as identity
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
 from pileus.images import checksums, choosing, deletion, downloads, views
-from pileus.images.tables import os_type, template, template_copy
+from pileus.images.tables import os_type, template, template_copy, template_permission
 from pileus.infrastructure.tables import zone
 
 FORMATS = ("QCOW2", "RAW")
@@ -201,7 +202,9 @@ def _executable(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
 
 
 def _shared(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:
-    return [sa.false()]  # templates are shared with named accounts by a command that is not built yet
+    _own(self, call)  # refuses what the caller may not ask for
+    accounts = sharing.asked(call, name=self.account, domain=self.domainid, project=self.projectid)
+    return [template.c.id.in_(sharing.objects(call.db, template_permission, accounts))]
 
 
 def _all(self: ListTemplates, call: Call) -> list[ColumnElement[bool]]:

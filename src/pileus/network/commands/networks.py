@@ -15,7 +15,7 @@ from pileus.core.domain_names import network_domain
 from pileus.core.errors import InvalidParameter, ResourceUnavailable
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref, is_uuid
-from pileus.identity import store
+from pileus.identity import sharing, store
 from pileus.infrastructure.model import address
 from pileus.network import (
     model,
@@ -30,7 +30,7 @@ from pileus.network import (
     workflows,
 )
 from pileus.network.router_jobs import key
-from pileus.network.tables import network, network_offering
+from pileus.network.tables import network, network_offering, network_permission
 
 _ROUTED = {"network_domain", "dns1", "dns2", "offering_id", "private_mtu", "public_mtu"}  # of what routers are told
 
@@ -175,7 +175,25 @@ class ListNetworks(OwnedListCommand):
             query.where(columns.offering_id.in_(self._offerings(call)))
         if self.networkfilter is not None and self.networkfilter.lower() == "account":
             query.where(columns.acl_type == "Account")
+        if self.networkfilter is None or self.networkfilter.lower() in ("all", "shared"):
+            return self._with_shared(call, query)
         return self.owned(call, query, by_id=self.id)
+
+    def _with_shared(self, call: Call, query: Query) -> Query:
+        """Add those that others share with the account that the list is of; or keep to them."""
+        before = list(query.conditions)
+        own = self.owned(call, query, by_id=self.id).conditions[len(before) :]
+        if self.id is not None:
+            accounts = sharing.callers(call.caller)
+        else:
+            accounts = sharing.asked(call, name=self.account, domain=self.domainid, project=self.projectid)
+        shared = sharing.objects(call.db, network_permission, accounts)
+        granted = network.c.id.in_(shared)
+        if (self.networkfilter or "").lower() == "shared":
+            query.conditions = [*before, granted]
+        elif shared and own:
+            query.conditions = [*before, sa.or_(sa.and_(*own), granted)]
+        return query
 
     def _matches_nothing(self) -> bool:
         """Tell whether what is asked for cannot be: every network here is a guest network outside VPCs."""
@@ -187,7 +205,7 @@ class ListNetworks(OwnedListCommand):
             or bool(self.issystem)
             or bool(self.forvpc)
             or self.canusefordeploy is False
-            or (self.networkfilter or "").lower() in ("domain", "shared")
+            or (self.networkfilter or "").lower() == "domain"
         )
 
     def _offerings(self, call: Call) -> list[int]:
