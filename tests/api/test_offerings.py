@@ -131,7 +131,7 @@ def test_network_offering_life(cloud: Cloud) -> None:
     )["networkoffering"]
     assert (made["state"], made["egressdefaultpolicy"], made["isdefault"]) == ("Disabled", True, False)
     assert cloud.list("listNetworkOfferings", cloud.user, name="mine") == []
-    changed = cloud.api("updateNetworkOffering", id=made["id"], state="Enabled", displaytext="new", sortkey=5)
+    changed = cloud.api("updateNetworkOffering", id=made["id"], state="Enabled", displaytext="new", sortkey=-5)
     assert (changed["networkoffering"]["state"], changed["networkoffering"]["displaytext"]) == ("Enabled", "new")
     assert cloud.list("listNetworkOfferings", supportedservices="sourcenat")[0]["name"] == "mine"
     assert cloud.list("listNetworkOfferings", supportedservices="StaticNat", isdefault=False) == []
@@ -288,3 +288,26 @@ def test_wide_range_on_postgresql(postgres_url: str, tmp_path: Any) -> None:
         assert cloud.list("listServiceOfferings", cloud.stranger, name="mine") == []
         assert cloud.list("listServiceOfferings", cloud.user, cpunumber=1, id=made["serviceoffering"]["id"])
         assert cloud.list("listNetworkOfferings", supportedservices="Dhcp", sourcenatsupported=True)
+
+
+def test_lists_of_network_offerings_by_tag_and_by_services_to_come(cloud: Cloud):
+    """The parameter tags of this list is a word, not a map."""
+    made = [
+        cloud.api(
+            "createNetworkOffering", name=f"o{number}", displaytext="x", guestiptype="Isolated", traffictype="Guest",
+            supportedservices="Dhcp", tags=f"t{number}", enable=True,
+        )["networkoffering"]
+        for number in (1, 2)
+    ]  # fmt: skip
+    assert [one["name"] for one in cloud.list("listNetworkOfferings", tags="t1")] == ["o1"]
+    assert cloud.list("listNetworkOfferings", tags="t3") == []
+    assert cloud.list("listNetworkOfferings", supportedservices="Dhcp,Lb") == []
+    assert "supportedservices" in refused(cloud, "listNetworkOfferings", supportedservices="Telepathy").text
+    cloud.api("updateNetworkOffering", id=made[1]["id"], sortkey=-1)
+    assert cloud.list("listNetworkOfferings")[0]["name"] == "o2"  # the lowest sort key comes first, as in all lists
+    changes: tuple[dict[str, Any], ...] = ({"maxconnections": -1}, {"name": " "}, {"name": "o1"})
+    for change in changes:
+        answer = refused(cloud, "updateNetworkOffering", id=made[1]["id"], **change)
+        assert (answer.code, next(iter(change)) in answer.text) == (431, True)
+    shown = cloud.list("listNetworkOfferings", id=made[1]["id"])[0]
+    assert (shown["name"], "maxconnections" in shown) == ("o2", False)

@@ -114,6 +114,10 @@ class ListCommand(Command):
         """Turn a page of rows into answers."""
         raise NotImplementedError
 
+    def wanted_tags(self) -> Entries | None:
+        """Return the tags of which the objects must carry one (nothing where the parameter means something else)."""
+        return self.tags
+
     def check(self) -> None:
         """Check that page and pagesize go together and are in range."""
         check_paging(self.page, self.pagesize)
@@ -128,7 +132,7 @@ class ListCommand(Command):
 
     def run(self, call: Call) -> Listed:
         """Count, fetch the page, render it."""
-        query = self.query(call).tagged(self.tags)
+        query = self.query(call).tagged(self.wanted_tags())
         if self.retrieveonlyresourcecount:
             return Listed([], fetch(call.db, query, 1, 1)[1])
         rows, count = fetch(call.db, query, self.page, self.pagesize)

@@ -34,9 +34,14 @@ def service(parameter: str, name: str) -> str:
     for known in KNOWN_SERVICES:
         if name.strip().lower() == known.lower():
             return known
-    if name.strip().lower() in {later.lower() for later in LATER_SERVICES}:
+    if later(name):
         raise InvalidParameter(f"parameter {parameter}: the service {name} is not supported by this server yet")
     raise InvalidParameter(f"parameter {parameter} must name some of {', '.join(KNOWN_SERVICES)}, not {name[:60]!r}")
+
+
+def later(name: str) -> bool:
+    """Tell whether this is a service of CloudStack that no offering can have yet."""
+    return name.strip().lower() in {known.lower() for known in LATER_SERVICES}
 
 
 entities.register(
@@ -203,6 +208,10 @@ class UpdateNetworkOffering(Command):
     def check(self) -> None:
         """Check the words."""
         restricted.refuse_set(self, "keepaliveenabled")
+        if self.name is not None and not self.name.strip():
+            raise InvalidParameter("parameter name may not be empty")
+        if (self.maxconnections or 0) < 0:
+            raise InvalidParameter("parameter maxconnections must not be negative")
         if self.availability is not None:
             self.availability = model.one_of("availability", self.availability, _AVAILABILITIES)
         if self.state is not None:
@@ -212,7 +221,7 @@ class UpdateNetworkOffering(Command):
         """Change what was passed."""
         row = self.id
         passed: dict[str, Any] = {
-            "name": self.name or None,
+            "name": self.name,
             "display_text": self.displaytext,
             "availability": self.availability,
             "state": self.state,
@@ -255,7 +264,7 @@ class ListNetworkOfferings(ListCommand):
     def query(self, call: Call) -> Query:
         """Return the offerings that match."""
         columns = network_offering.c
-        query = Query(network_offering, columns.sort_key.desc(), columns.id).equals(columns.id, self.id)
+        query = Query(network_offering, columns.sort_key, columns.id).equals(columns.id, self.id)
         for column, text in (
             (columns.name, self.name),
             (columns.display_text, self.displaytext),
@@ -282,9 +291,15 @@ class ListNetworkOfferings(ListCommand):
         )
         return query.contains(self.keyword, columns.name, columns.display_text)
 
+    def wanted_tags(self) -> None:
+        """Tags of offerings are words, which the query filters by."""
+
     def _by_services(self, query: Query) -> None:
         text = sa.cast(network_offering.c.services, sa.String)
         for name in self.supportedservices or []:
+            if later(name):
+                query.where(sa.false())
+                continue
             query.where(text.contains(f'"{service("supportedservices", name)}"', autoescape=True))
         if self.sourcenatsupported is not None:
             has = text.contains('"SourceNat"', autoescape=True)
