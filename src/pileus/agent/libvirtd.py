@@ -80,14 +80,16 @@ class Libvirtd:
     def start(self) -> None:
         """Start it, or find the one that runs; return when it answers."""
         with self._lock:
+            process = None
             if self.pid() is None:
                 self._configure()
-                self._spawn()
+                process = self._spawn()
             end = time.monotonic() + _START_SECONDS
             while not answers(self.socket()):
+                if process is not None and process.poll() is not None:
+                    raise RuntimeError(f"libvirtd ended with {process.returncode}: {self._said()}")
                 if time.monotonic() > end:
-                    where = self._folder / "log" / "libvirtd.log"
-                    raise RuntimeError(f"libvirtd did not come up in {_START_SECONDS:.0f} s; look at {where}")
+                    raise RuntimeError(f"libvirtd did not come up in {_START_SECONDS:.0f} s: {self._said()}")
                 time.sleep(0.05)
 
     def supervise(self) -> None:
@@ -152,7 +154,13 @@ class Libvirtd:
         else:
             mask.unlink(missing_ok=True)
 
-    def _spawn(self) -> None:
+    def _said(self) -> str:
+        """Return the end of what it said at its start, and where its log is."""
+        output = self._folder / "log" / "start.log"
+        text = output.read_text(errors="replace").strip() if output.exists() else ""
+        return f"{text[-500:] or 'it said nothing'} (see {self._folder / 'log'})"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         output = self._folder / "log" / "start.log"
         log_file = self._folder / "log" / "libvirtd.log"
         if log_file.exists() and log_file.stat().st_size > _LOG_BYTES:
@@ -168,6 +176,7 @@ class Libvirtd:
             )
         log.info("libvirtd of this cloud is starting", pid=process.pid, folder=str(self._folder))
         threading.Thread(target=process.wait, name="libvirtd-wait", daemon=True).start()  # no zombie stays
+        return process
 
 
 def answers(path: Path) -> bool:
