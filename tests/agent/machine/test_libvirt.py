@@ -305,6 +305,6 @@ def test_accelerator_without_cpu_support():
 def test_libvirtd_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(libvirtd, "_OWN_MOUNTS", ("unshare", "--mount", "--wd", "/nowhere", "--"))
     begin = time.monotonic()
-    with pytest.raises(RuntimeError, match="libvirtd ended with 1: unshare: .*/nowhere"):
+    with pytest.raises(RuntimeError, match=r"libvirtd ended with 1: unshare: .*/nowhere"):
         Libvirtd(tmp_path / "libvirt", PREFIX).start()
     assert time.monotonic() - begin < 10
