@@ -97,7 +97,7 @@ def test_machine_settings(cloud: Cloud) -> None:
     put(cloud, "vm.userdata.max.length", "8")
     with pytest.raises(Exception, match="at most 8 characters"):
         machine(cloud, zone, network, "m2", userdata="aGVsbG8gd29ybGQ=", **cloud.user.own)
-    assert "root admins" in refused(cloud, "destroyVirtualMachine", cloud.user, id=vm["id"], expunge=True).text
+    assert "is for admins" in refused(cloud, "destroyVirtualMachine", cloud.user, id=vm["id"], expunge=True).text
     cloud.job("destroyVirtualMachine", id=vm["id"])
     assert cloud.list("listVirtualMachines", cloud.user) == []
     put(cloud, "allow.user.view.destroyed.vm", "true")

@@ -347,6 +347,21 @@ def test_what_users_may_and_see(cloud: Cloud, zone: dict[str, str]) -> None:
     assert cloud.api("recoverVirtualMachine", cloud.user, id=made["id"])["virtualmachine"]["state"] == "Stopped"
 
 
+def test_domain_admins_delete_machines_of_their_domain_for_good(cloud: Cloud, zone: dict[str, str]) -> None:
+    """As in CloudStack, where expunge is for admins of any kind; Cluster API's provider passes it always."""
+    first, second = (deploy(cloud, zone, cloud.user, name=name, startvm=False) for name in ("m1", "m2"))
+    cloud.job("destroyVirtualMachine", cloud.domain_admin, id=first["id"], expunge=True)
+    cloud.job("destroyVirtualMachine", cloud.user, id=second["id"])
+    assert cloud.list("listVirtualMachines", cloud.user) == []
+    assert cloud.list("listVirtualMachines", cloud.domain_admin, listall=True)[0]["state"] == "Destroyed"
+    recovered = cloud.api("recoverVirtualMachine", cloud.domain_admin, id=second["id"])["virtualmachine"]
+    assert recovered["state"] == "Stopped"
+    with pytest.raises(Refused) as caught:
+        cloud.api("destroyVirtualMachine", cloud.foreign_admin, id=second["id"], expunge=True)
+    assert caught.value.code == 531
+    assert [one["id"] for one in cloud.list("listVirtualMachines", listall=True)] == [second["id"]]
+
+
 def test_admins_deploy_for_others_but_not_into_their_own_network(cloud: Cloud, zone: dict[str, str]) -> None:
     own = deploy(cloud, zone, startvm=False)["nic"][0]["networkid"]
     made = deploy(cloud, zone, **cloud.user.own)

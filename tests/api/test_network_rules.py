@@ -128,7 +128,34 @@ def test_lists_of_addresses(site: Site) -> None:
     assert cloud.list("listPublicIpAddresses", ipaddress=site.address["ipaddress"])[0]["id"] == site.address["id"]
     assert cloud.list("listPublicIpAddresses", forvirtualnetwork=False) == []
     assert cloud.list("listPublicIpAddresses", isstaticnat=True) == []
-    assert cloud.list("listPublicIpAddresses", cloud.user, allocatedonly=False, listall=True) == []
+    assert cloud.list("listPublicIpAddresses", cloud.user, listall=True) == []
+
+
+def test_users_see_the_free_addresses_that_they_could_take(site: Site) -> None:
+    """Cluster API's provider, and the dialogue of the web interface, choose one of them."""
+    cloud, user = site.cloud, site.cloud.user
+    zone = site.zone["zone"]
+    free = cloud.list("listPublicIpAddresses", user, allocatedonly=False, zoneid=zone)
+    assert len(free) == 239
+    assert {(one["state"], one.get("allocated"), one.get("account")) for one in free} == {("Free", None, None)}
+    assert "vlanid" not in free[0]
+    assert cloud.api("listPublicIpAddresses", user, state="Free", page=1, pagesize=1)["count"] == 239
+    own = isolated_network(cloud, site.zone, "own", **user.own)
+    taken = cloud.job("associateIpAddress", user, networkid=own, ipaddress=free[7]["ipaddress"])
+    assert (taken["id"], taken["state"]) == (free[7]["id"], "Allocated")
+    shown = cloud.list("listPublicIpAddresses", user, allocatedonly=False, zoneid=zone)
+    assert sorted(one["state"] for one in shown).count("Free") == 238
+    assert [one["id"] for one in shown if one["state"] == "Allocated"] == [taken["id"]]
+    assert len(cloud.list("listPublicIpAddresses", allocatedonly=False, **user.own)) == 239
+    dedicated = cloud.api(
+        "createVlanIpRange", zoneid=zone, physicalnetworkid=site.zone["physical"], vlan="untagged",
+        gateway="198.51.100.1", netmask="255.255.255.0", startip="198.51.100.10", endip="198.51.100.11",
+        forvirtualnetwork=True, account=cloud.other.account["name"], domainid=cloud.other.account["domainid"],
+    )["vlan"]["id"]  # fmt: skip
+    assert cloud.api("listPublicIpAddresses", user, state="Free", page=1, pagesize=1)["count"] == 238
+    assert cloud.api("listPublicIpAddresses", cloud.other, state="Free", page=1, pagesize=1)["count"] == 240
+    assert cloud.list("listPublicIpAddresses", user, allocatedonly=False, domainid=user.account["domainid"]) == [taken]
+    assert dedicated
 
 
 def test_firewall_rule_is_in_force_when_its_job_is_done(site: Site) -> None:

@@ -42,7 +42,7 @@ def take(
         "allocated": database.now(),
         "display": display,
     }
-    for ranges in _ranges(db, zone_id, owner):
+    for ranges in available(db, zone_id, owner):
         candidate = sa.select(public_address.c.id).where(
             public_address.c.zone_id == zone_id,
             public_address.c.state == model.FREE,
@@ -68,13 +68,12 @@ def take(
     )
 
 
-def _ranges(db: Connection, zone_id: int, owner: Row[Any]) -> list[list[int]]:
-    """Return the ranges that the owner may take from: the dedicated ones, then the common ones."""
-    rows = db.execute(
-        sa.select(ip_range.c.id, ip_range.c.account_id, ip_range.c.domain_id).where(
-            ip_range.c.zone_id == zone_id, ip_range.c.removed.is_(None), ip_range.c.for_virtual_network
-        )
-    ).all()
+def available(db: Connection, zone_id: int | None, owner: Row[Any]) -> list[list[int]]:
+    """Return the ranges of a zone (None: of all) that the owner may take from: the dedicated ones, then the common."""
+    ranges = sa.select(ip_range.c.id, ip_range.c.account_id, ip_range.c.domain_id).where(
+        ip_range.c.removed.is_(None), ip_range.c.for_virtual_network
+    )
+    rows = db.execute(ranges if zone_id is None else ranges.where(ip_range.c.zone_id == zone_id)).all()
     own = [
         row.id
         for row in rows

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 
 from pileus.compute import access, leases, model, settings, views
 from pileus.compute.tables import machine
-from pileus.core.calls import Call
+from pileus.core.calls import USER, Call
 from pileus.core.commands import command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import OwnedListCommand, Query
@@ -89,7 +89,7 @@ class ListVirtualMachines(OwnedListCommand):
             query.where(c.state.not_in((model.DESTROYED, model.EXPUNGING)))
         who = call.caller
         scopes = (("account", who.account_id), ("domain", who.domain_id))
-        if not who.admin and not call.services.settings.get(settings.VIEW_DESTROYED, *scopes):
+        if who.role == USER and not call.services.settings.get(settings.VIEW_DESTROYED, *scopes):
             query.where(c.state.not_in((model.DESTROYED, model.EXPUNGING)))
 
     def _by_parts(self, query: Query) -> None:

@@ -28,7 +28,7 @@ from pileus.compute import (
 from pileus.compute.commands.deploy import place
 from pileus.compute.tables import machine, service_offering
 from pileus.core import attachments, database
-from pileus.core.calls import Call
+from pileus.core.calls import USER, Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import ConcurrentChange, InvalidParameter, PermissionDenied
 from pileus.core.parameters import Entries, Ref
@@ -137,10 +137,10 @@ class RebootVirtualMachine(Command):
 
 
 def may_expunge(call: Call, parameter: str) -> None:
-    """Refuse callers who may not delete machines for good, or bring them back."""
-    if not call.caller.admin and not call.services.settings.get(settings.USER_EXPUNGE):
+    """Refuse users, who may not delete machines for good, or bring them back, unless a setting allows it."""
+    if call.caller.role == USER and not call.services.settings.get(settings.USER_EXPUNGE):
         raise PermissionDenied(
-            f"{parameter} is for root admins, as long as the setting {settings.USER_EXPUNGE.name} is false"
+            f"{parameter} is for admins, as long as the setting {settings.USER_EXPUNGE.name} is false"
         )
 
 

@@ -14,7 +14,7 @@ from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import OwnedListCommand, Query
-from pileus.core.parameters import Ref
+from pileus.core.parameters import ALL, Ref
 from pileus.identity import store
 from pileus.infrastructure.model import address as plain_address
 from pileus.network import addresses, model, networks, routers, rule_jobs, rules, views_rules
@@ -102,7 +102,7 @@ class AssociateIpAddress(Command):
 
 @command("listPublicIpAddresses")
 class ListPublicIpAddresses(OwnedListCommand):
-    """List public addresses: those that are taken, or with allocatedonly=false the free ones too (root admins)."""
+    """List public addresses: those that are taken; with allocatedonly=false also the free ones that could be."""
 
     id: Ref | None = None
     ipaddress: str | None = None
@@ -138,8 +138,23 @@ class ListPublicIpAddresses(OwnedListCommand):
         free = self.allocatedonly is False or (self.state or "").lower() in ("free", "reserved")
         if free and call.caller.admin and self.account is None and self.domainid is None and self.projectid is None:
             return query
-        query.where(columns.state != model.FREE)
-        return self.owned(call, query, by_id=self.id)
+        before = list(query.conditions)
+        own = self.owned(call, query, by_id=self.id).conditions[len(before) :]
+        taken = sa.and_(columns.state != model.FREE, *own)
+        owner = self._taker(call) if free else None
+        if owner is None:
+            query.conditions = [*before, taken]
+            return query
+        zone_id = None if self.zoneid is None else self.zoneid.id
+        ranges_ = [id_ for ids in addresses.available(call.db, zone_id, owner) for id_ in ids]
+        query.conditions = [*before, sa.or_(taken, sa.and_(columns.state == model.FREE, columns.range_id.in_(ranges_)))]
+        return query
+
+    def _taker(self, call: Call) -> Row[Any] | None:
+        """Return the account that would take the free addresses; None when the list is of several."""
+        if self.projectid == ALL or (self.domainid is not None and self.account is None and self.projectid is None):
+            return None
+        return store.owner(call, self.account, self.domainid, self.projectid)
 
     def _ranges(self) -> Any:
         statement = sa.select(ip_range.c.id)
