@@ -39,6 +39,21 @@ def test_objects_within_objects_are_described_one_level_down(cloud: Cloud):
     assert "createAccount" in api["related"].split(",")
 
 
+def test_parameters_name_the_list_that_has_their_ids(cloud: Cloud):
+    """CloudMonkey completes ids by it: the names of lists are not always those of the kinds."""
+    for command, parameter, list_ in (
+        ("startVirtualMachine", "id", "listVirtualMachines"),
+        ("createFirewallRule", "ipaddressid", "listPublicIpAddresses"),
+        ("registerTemplate", "ostypeid", "listOsTypes"),
+        ("rebootRouter", "id", "listRouters"),
+        ("deployVirtualMachine", "zoneid", "listZones"),
+        ("deployVirtualMachine", "userdataid", "listUserData"),
+    ):
+        (api,) = cloud.list("listApis", name=command)
+        (found,) = [param for param in api["params"] if param["name"] == parameter]
+        assert found["related"].split(",")[0] == list_, command
+
+
 def test_each_role_sees_what_it_may_call(cloud: Cloud):
     for person in (cloud.user, cloud.domain_admin, cloud.root):
         names = {api["name"] for api in cloud.list("listApis", person)}

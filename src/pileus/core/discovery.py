@@ -70,11 +70,20 @@ def _parameter_text(name: str, wire: contract.Parameter) -> str:
 
 @lru_cache(maxsize=4096)
 def _lists_of(kind: str) -> tuple[str, ...]:
-    """Return the list commands in whose answers the ids of a kind of object are found."""
-    if not kind:
-        return ()
-    found = (f"list{kind}s", f"list{kind.removesuffix('y')}ies")
-    return tuple(name for name in found if name in contract.load().commands)
+    """Return the list commands in whose answers the ids of a kind of object are found, the plainest first.
+
+    CloudMonkey completes ids by the first of them.
+    """
+    named = {f"list{kind}s", f"list{kind.removesuffix('y')}ies"}
+    found = [
+        spec.name
+        for spec in commands.commands().values()
+        if kind
+        and spec.name.startswith("list")
+        and spec.wire.kind == "list"
+        and (spec.name in named or spec.wire.object == f"{kind}Response")
+    ]
+    return tuple(sorted(found, key=lambda name: (name not in named, len(name), name)))
 
 
 def _fields(object_: str, *, depth: int) -> list[dict[str, Any]]:
