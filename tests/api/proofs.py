@@ -37,6 +37,7 @@ _MTU = "test_network_options.py::test_users_choose_mtus_when_they_are_let"
 _LARGEST_OFFERING = "test_offering_effects.py::test_the_largest_service_offering"
 
 PROOFS = {
+    "host.stats.interval": "test_hosts.py::test_agents_measure_as_often_as_the_setting_says",
     "alert.email.addresses": _ALERT_MAIL,
     "alert.email.sender": _ALERT_MAIL,
     "alert.purge.delay": _OLD,

@@ -25,7 +25,7 @@ from pileus.core.listeners import Listener
 from pileus.core.mtls import client_context, server_context
 from pileus.infrastructure import reconnecting, reports
 from pileus.infrastructure.tables import agent, enrolment_token, host
-from pileus.wire.enrolment import SERVER_NAME, EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest
+from pileus.wire.enrolment import SERVER_NAME, EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest, ReportAnswer
 from pileus.wire.hosts import HostFacts, Report
 from tests.api.test_zones import make_zone, refused
 from tests.support.cloud import Cloud, Refused
@@ -372,6 +372,20 @@ def test_report_brings_load_facts_and_state(cloud: Cloud, edge: Edge, tmp_path: 
     assert "lastpinged" in found
 
 
+def test_agents_measure_as_often_as_the_setting_says(cloud: Cloud, edge: Edge, tmp_path: Path) -> None:
+    facts, _ = edge.enrol(tmp_path / "a")
+    message = Report(host=facts.uuid, sequence=1, boot="b1")
+
+    def told() -> float:
+        answer = edge.post("/agent/report", message, tmp_path / "a")
+        return msgspec.json.decode(answer.content, type=ReportAnswer).measure
+
+    assert told() == 60
+    cloud.api("updateConfiguration", name="host.stats.interval", value="5000")
+    cloud.services.settings.reload()
+    assert told() == 5
+
+
 def test_observers_see_reports_and_break_no_others(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     at = place(cloud)
     names = [cloud.list("addHost", url=f"http://sim/c0/h{n}", **at)[0]["id"] for n in range(3)]
@@ -386,7 +400,7 @@ def test_observers_see_reports_and_break_no_others(cloud: Cloud, monkeypatch: py
     reports.write(cloud.services, [Report(host=name, sequence=1, boot="b", load=1.5) for name in names])
     assert set(seen) == {names[0], names[2]}
     loads = {found["id"]: found.get("cpuloadaverage") for found in cloud.list("listHosts")}
-    assert loads == {names[0]: 1.5, names[1]: None, names[2]: 1.5}
+    assert loads == {names[0]: 1.5, names[1]: 0.0, names[2]: 1.5}
 
 
 def test_silent_host_is_alerted_and_comes_back(

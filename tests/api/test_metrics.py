@@ -30,7 +30,7 @@ def test_numbers_follow_what_runs(cloud: Cloud) -> None:
 
     (of_cluster,) = cloud.list("listClustersMetrics", id=zone["cluster"])
     assert (of_cluster["hosts"], of_cluster["state"], of_cluster["cputotal"]) == ("2 / 2", "Enabled", "640.00 GHz")
-    assert (of_cluster["cpuallocated"], of_cluster["memoryused"]) == ("0.08%", "50.00%")
+    assert (of_cluster["cpuallocated"], of_cluster["memoryused"]) == ("0.08%", "25.00%")
     (of_zone,) = cloud.list("listZonesMetrics", id=zone["zone"])
     assert (of_zone["clusters"], of_zone["state"], of_zone["memorytotal"]) == ("1 / 1", "Enabled", "4096.00 GB")
     (of_pool,) = cloud.list("listStoragePoolsMetrics", id=zone["pool"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from pileus.drivers.hypervisors.base import Hypervisor
 from pileus.wire.machines import MachineSpec
+from tests.support.waiting import until
 
 
 class HypervisorContract:
@@ -59,6 +61,23 @@ class HypervisorContract:
         hypervisor.destroy(spec.name)
         hypervisor.stop(spec.name, force=True, timeout=0)
         assert hypervisor.list() == []
+
+    def test_running_machines_are_measured(self, hypervisor: Hypervisor, spec: MachineSpec):
+        hypervisor.start(spec, {})
+        assert hypervisor.list()
+        assert hypervisor.statistics()[0].cpu_percent is None, "one look makes no share"
+        time.sleep(2)
+        (found,) = hypervisor.statistics()
+        assert found.uuid == spec.uuid
+        assert found.cpu_percent is not None
+        assert 0 < found.cpu_percent <= 100, "it boots"
+        assert found.memory_kib == spec.memory_mib * 1024
+        volumes = {disk.volume.replace("-", "")[:20] for disk in spec.disks}
+        assert {disk.volume for disk in found.disks} == volumes
+        until(lambda: sum(disk.reads for disk in hypervisor.statistics()[0].disks) > 0, 20, "it reads its disk")
+        hypervisor.stop(spec.name, force=True, timeout=0)
+        hypervisor.list()
+        assert hypervisor.statistics() == []
 
     def test_watch(self, hypervisor: Hypervisor, spec: MachineSpec):
         changed = threading.Event()

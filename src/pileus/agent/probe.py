@@ -87,6 +87,7 @@ def gather(settings: Settings, found: str, hypervisor_version: str = "") -> Host
         cpu_mhz=_cpu_mhz(cpuinfo),
         cpu_model=_field(cpuinfo, "model name"),
         memory_mib=memory_mib()[0],
+        cpu_sockets=cpu_sockets(cpuinfo),
         tunnel_address=settings.tunnel_address,
         isolation=sorted(kernel_isolation()),
         operations=registry.kinds(),
@@ -100,6 +101,11 @@ def emulator_version() -> str:
     told = subprocess.run([EMULATOR, "--version"], capture_output=True, timeout=10, text=True, check=True)
     match = re.search(r"version (\d+(?:\.\d+)+)", told.stdout)
     return match.group(1) if match else ""
+
+
+def cpu_sockets(cpuinfo: str) -> int:
+    """Return how many processors there are; one where /proc/cpuinfo does not tell them apart."""
+    return len(set(re.findall(r"^physical id\s*:\s*(\d+)$", cpuinfo, re.MULTILINE))) or 1
 
 
 def memory_mib() -> tuple[int, int]:

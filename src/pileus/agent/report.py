@@ -11,6 +11,7 @@ from pileus.agent import probe
 from pileus.agent.context import AgentContext
 from pileus.agent.management import Management, UnreachableError
 from pileus.agent.operations import machine, network, pool
+from pileus.agent.statistics import Gauge
 from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.wire.hosts import Report, RouterState
 from pileus.wire.machines import MachineState
@@ -41,6 +42,7 @@ class Reporter:
         self._seen_on: set[str] = set()
         self._crashed: set[str] = set()  # between the last report and the one before
         self._boot = probe.boot_id()
+        self._gauge = Gauge(context.hypervisor)
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
@@ -73,6 +75,7 @@ class Reporter:
         self._reachable = True
         self._send_facts = answer.facts
         self._interval = answer.interval or self._interval
+        self._gauge.follow(answer.measure)
 
     def _look(self) -> Report:
         self._sequence += 1
@@ -86,6 +89,7 @@ class Reporter:
             pools=pool.list_pools(self._context.data),
             load=round(os.getloadavg()[0], 2),
             memory_used_mib=probe.memory_mib()[1],
+            statistics=self._gauge.due(),
             facts=facts() if facts is not None and self._send_facts else None,
         )
 

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import expunging, model, placement, starting, usage
+from pileus.compute import expunging, model, placement, starting, statistics, usage
 from pileus.compute.tables import machine
 from pileus.core import alerts, database, events
 from pileus.core.database import insert, new_uuid
@@ -57,6 +57,7 @@ def observe(db: Connection, on: Row[Any], report: Report) -> None:
     taken = [password for state in report.routers for password in state.passwords_taken]
     if taken:
         _forget_passwords(db, taken)
+    statistics.take(db, on, report)
     reported = {state.uuid: state for state in report.machines}
     here = {row.uuid: row for row in db.execute(_HERE, {"host": on.id})}
     suspects = [row for uuid, row in here.items() if not _runs(reported.get(uuid))]

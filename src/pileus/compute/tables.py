@@ -116,3 +116,21 @@ sa.Index(
     postgresql_where=machine.c.lease_state == "PENDING",
 )
 counted(machine)
+
+machine_statistics = sa.Table(  # what it uses, as the agent measured it last; counters are since its start
+    "machine_statistics",
+    metadata,
+    sa.Column(
+        "machine_id", type_id, sa.ForeignKey("machine.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("cpu_percent", sa.Float),
+    sa.Column("memory_kib", type_id, nullable=False),
+    sa.Column("free_kib", type_id),
+    sa.Column("received_kib", type_id, nullable=False),
+    sa.Column("sent_kib", type_id, nullable=False),
+    sa.Column("read_kib", type_id, nullable=False),
+    sa.Column("written_kib", type_id, nullable=False),
+    sa.Column("reads", type_id, nullable=False),
+    sa.Column("writes", type_id, nullable=False),
+)

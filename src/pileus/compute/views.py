@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.compute import access, leases
+from pileus.compute import access, leases, statistics
 from pileus.compute.tables import machine, service_offering
 from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import ACTIVE, job
@@ -102,6 +102,7 @@ def machines(
     disks = _data_offerings(db, ids) if "diskoff" in details else {}
     of_catalogue = access.fields(db, rows)
     pending = _jobs(db, ids) if jobs else {}
+    measured = statistics.fields(db, rows) if "stats" in details else {}
     found: list[Fields] = []
     for row in rows:
         view = _basics(row, zones[row.zone_id], users.get(row.user_id), systems.get(row.os_type_id))
@@ -118,6 +119,7 @@ def machines(
             view["nic"] = nics.get(row.id, [])
             view |= _default_address(view["nic"])
         view |= disks.get(row.id, {})
+        view |= measured.get(row.id, {})
         view |= of_catalogue.get(row.id, {})
         if made_from is not None and row.user_data_id is not None:
             view["userdatapolicy"] = made_from.user_data_policy

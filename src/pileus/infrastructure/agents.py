@@ -140,7 +140,8 @@ async def report(services: Services, request: Request) -> Response:
     reports.intake(services).take(message)
     servers = agent_servers.of(services)
     told = servers.at_once(uuid) or await asyncio.to_thread(servers.told, uuid)
-    return _json(ReportAnswer(servers=told.servers, check=told.check))
+    measure = services.settings.get(reports.STATS_INTERVAL) / 1000
+    return _json(ReportAnswer(servers=told.servers, check=told.check, measure=measure))
 
 
 def register() -> None:

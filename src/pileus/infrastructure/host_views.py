@@ -16,7 +16,7 @@ from pileus.core.rendering import date
 from pileus.core.statements import Listing
 from pileus.infrastructure import access_groups, host_servers, tables
 from pileus.infrastructure.capacity import MIB, percent
-from pileus.infrastructure.model import unpack_tags
+from pileus.infrastructure.model import SIMULATOR, unpack_tags
 
 GROUPS = ("all", "capacity", "events", "stats", "min")
 """What listHosts' parameter ``details`` can ask for."""
@@ -55,7 +55,7 @@ def hosts(
             "arch": row.facts.get("architecture", "x86_64"),
             "created": date(row.created),
             "disconnected": date(row.disconnected),
-            "lastpinged": date(row.last_report),
+            "lastpinged": date(row.last_report or (database.now() if _simulated_up(row) else None)),
             "hahost": False,
             "username": row.username,
             "hosttags": tags,
@@ -66,6 +66,7 @@ def hosts(
             "instanceconversionsupported": False,
             "ueficapability": False,
             "capabilities": "hvm",
+            "cpusockets": row.facts.get("cpu_sockets") or None,
             "cpunumber": row.cpus,
             "cpuspeed": row.cpu_mhz,
             "memorytotal": row.memory_mib * MIB,
@@ -122,13 +123,26 @@ def _capacity(row: Row[Any], cluster: Row[Any]) -> dict[str, Any]:
     }
 
 
+def _simulated_up(row: Row[Any]) -> bool:
+    return row.hypervisor == SIMULATOR and row.state == "Up"
+
+
 def _stats(row: Row[Any]) -> dict[str, Any]:
-    if row.load is None:
-        return {}
-    return {
-        "cpuloadaverage": row.load,
-        "memoryused": None if row.really_used_memory_mib is None else row.really_used_memory_mib * MIB,
-    }
+    """Return what the host uses: as measured, or of a simulated one the memory of its machines and nothing else."""
+    found: dict[str, Any] = {}
+    if _simulated_up(row):
+        found = {"cpuloadaverage": 0.0, "cpuused": "0.00%", "networkkbsread": 0, "networkkbswrite": 0}
+        found["memoryused"] = row.used_memory_mib * MIB
+    if row.load is not None:
+        used = row.really_used_memory_mib
+        found |= {"cpuloadaverage": row.load, "memoryused": None if used is None else used * MIB}
+    if row.cpu_percent is not None:
+        found |= {
+            "cpuused": f"{row.cpu_percent:.2f}%",
+            "networkkbsread": row.received_kib,
+            "networkkbswrite": row.sent_kib,
+        }
+    return found
 
 
 def _details(row: Row[Any]) -> dict[str, str] | None:

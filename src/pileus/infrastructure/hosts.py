@@ -27,6 +27,7 @@ PING_TIMEOUT = declare(
 )
 
 SIMULATED_CPUS, SIMULATED_MHZ, SIMULATED_MEMORY_MIB = 128, 2500, 2 * 1024 * 1024
+SIMULATED_SOCKETS = 2
 
 Removal = Callable[[Connection, Row[Any]], None]
 _removals: list[Removal] = []
@@ -142,6 +143,8 @@ def simulated(url: str) -> Found:
         cpu_mhz=SIMULATED_MHZ,
         cpu_model="simulated",
         memory_mib=SIMULATED_MEMORY_MIB,
+        cpu_sockets=SIMULATED_SOCKETS,
+        version="1",
         isolation=["vlan", "vxlan"],
     )
     return Found(uuid, name, _simulated_address(parts.hostname or "", uuid), 0, facts, "Up", None)

@@ -15,12 +15,21 @@ from sqlalchemy.exc import DBAPIError
 
 from pileus.core import database
 from pileus.core.services import Services
+from pileus.core.settings import declare
 from pileus.infrastructure import hosts
 from pileus.infrastructure.tables import agent, cluster, host
 from pileus.wire.hosts import Report
+from pileus.wire.statistics import HostStatistics
 
 log = structlog.get_logger(__name__)
 
+STATS_INTERVAL = declare(
+    "host.stats.interval",
+    int,
+    60000,
+    "milliseconds between two measurements of what a host and its machines use",
+    minimum=1000,
+)
 GATHER_SECONDS = 0.5
 _CHUNK = 500  # ids in one IN list
 
@@ -36,6 +45,11 @@ _HEARD = (
         really_used_memory_mib=sa.bindparam("memory"),
         boot=sa.bindparam("run"),
     )
+)
+_MEASURED = (
+    sa.update(host)
+    .where(host.c.id == sa.bindparam("row"))
+    .values(cpu_percent=sa.bindparam("cpu"), received_kib=sa.bindparam("received"), sent_kib=sa.bindparam("sent"))
 )
 _AGENT_HEARD = sa.update(agent).where(agent.c.uuid == sa.bindparam("of")).values(last_report=sa.bindparam("at"))
 
@@ -127,10 +141,17 @@ def _write(db: Connection, batch: Sequence[Report]) -> None:
         )
     if heard:
         db.execute(_HEARD, heard)
+    measured = [_numbers(rows[r.host].id, r.statistics.host) for r in batch if r.statistics and r.host in rows]
+    if measured:
+        db.execute(_MEASURED, measured)
     for report in batch:
         found = rows.get(report.host)
         if found is not None:
             _take(db, found, report)
+
+
+def _numbers(host_id: int, found: HostStatistics) -> dict[str, Any]:
+    return {"row": host_id, "cpu": found.cpu_percent, "received": found.received_kib, "sent": found.sent_kib}
 
 
 def _take(db: Connection, row: Row[Any], report: Report) -> None:

@@ -190,6 +190,9 @@ host = sa.Table(
     sa.Column("boot", sa.String(64), nullable=False, server_default=""),
     sa.Column("load", sa.Float),  # average over a minute, as the agent reports it
     sa.Column("really_used_memory_mib", type_id),  # as the agent reports it
+    sa.Column("cpu_percent", sa.Float),  # busy when the agent measured last
+    sa.Column("received_kib", type_id),  # by its physical interfaces, since its start
+    sa.Column("sent_kib", type_id),
     sa.Column("last_report", sa.Float),
     sa.Column("disconnected", sa.Float),
     sa.Column("created", sa.Float, nullable=False),

@@ -1,7 +1,7 @@
 """Numbers of hosts, clusters, zones, pools, machines and volumes: added up in the database, once a page.
 
-CloudStack's texts: "12.50 GHz", "3.25 GB" (binary), "42.00%", "2 / 3" (up or running of all).  What no agent reports
-(CPU in use, traffic of hosts, operations of disks) is left out.
+CloudStack's texts: "12.50 GHz", "3.25 GB" (binary), "42.00%", "2 / 3" (up or running of all).  What an agent has not
+measured yet is left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Row
 from pileus.compute.tables import machine
 from pileus.core.settings import Settings
 from pileus.infrastructure.capacity import MIB
+from pileus.infrastructure.model import SIMULATOR
 from pileus.infrastructure.tables import cluster, host
 from pileus.network.tables import router
 from pileus.resources import capacities
@@ -37,6 +38,14 @@ def gigahertz(mhz: float) -> str:
 def gigabytes(count: float) -> str:
     """Return bytes as "3.25 GB" (of 1024³)."""
     return f"{count / GIB:.2f} GB"
+
+
+def _gigabytes_of_kib(count: int | None) -> str | None:
+    return None if count is None else gigabytes(count * 1024)
+
+
+def _megabytes_of_kib(count: int | None) -> str | None:
+    return None if count is None else f"{count / 1024:.2f} MB"
 
 
 def percent(part: float, whole: float) -> str:
@@ -68,11 +77,18 @@ def hosts(db: Connection, settings: Settings, rows: Sequence[Row[Any]]) -> list[
     )
     found: list[dict[str, Any]] = []
     for row in rows:
-        used, cpu, scope = row.really_used_memory_mib, row.cpus * row.cpu_mhz, ("cluster", row.cluster_id)
+        simulated = row.hypervisor == SIMULATOR
+        used = row.used_memory_mib if simulated and row.really_used_memory_mib is None else row.really_used_memory_mib
+        busy = 0.0 if simulated and row.cpu_percent is None else row.cpu_percent
+        cpu, scope = row.cpus * row.cpu_mhz, ("cluster", row.cluster_id)
         memory_limit = settings.get(MEMORY_THRESHOLD, scope)
         found.append(
             {
                 "cputotalghz": gigahertz(cpu),
+                "cpuusedghz": None if busy is None else gigahertz(cpu * busy / 100),
+                "cputhreshold": None if busy is None else busy / 100 > settings.get(CPU_THRESHOLD, scope),
+                "networkread": _gigabytes_of_kib(row.received_kib or (0 if simulated else None)),
+                "networkwrite": _gigabytes_of_kib(row.sent_kib or (0 if simulated else None)),
                 "cpuallocatedghz": gigahertz(row.used_cpu_mhz),
                 "cpuallocatedthreshold": row.used_cpu_mhz > cpu * settings.get(CPU_THRESHOLD, scope),
                 "memorytotalgb": gigabytes(row.memory_mib * MIB),
@@ -88,6 +104,9 @@ def hosts(db: Connection, settings: Settings, rows: Sequence[Row[Any]]) -> list[
     return found
 
 
+_SIMULATED = host.c.hypervisor == SIMULATOR
+_MEMORY: Any = sa.func.coalesce(host.c.really_used_memory_mib, sa.case((_SIMULATED, host.c.used_memory_mib)))
+_BUSY: Any = sa.func.coalesce(host.c.cpu_percent, sa.case((_SIMULATED, 0.0)))
 _SUMS = (
     sa.func.count().label("count"),
     sa.func.sum(sa.case((host.c.state == "Up", 1), else_=0)).label("up"),
@@ -95,10 +114,14 @@ _SUMS = (
     sa.func.sum(host.c.used_cpu_mhz).label("cpu_used"),
     sa.func.sum(host.c.memory_mib).label("memory"),
     sa.func.sum(host.c.used_memory_mib).label("memory_used"),
-    sa.func.sum(host.c.really_used_memory_mib).label("really"),
-    sa.func.sum(sa.case((host.c.really_used_memory_mib.is_not(None), host.c.memory_mib), else_=0)).label("reporting"),
-    sa.func.max(host.c.really_used_memory_mib).label("highest"),
-    sa.func.avg(host.c.really_used_memory_mib).label("mean"),
+    sa.func.sum(_MEMORY).label("really"),
+    sa.func.sum(sa.case((_MEMORY.is_not(None), host.c.memory_mib), else_=0)).label("reporting"),
+    sa.func.max(_MEMORY).label("highest"),
+    sa.func.avg(_MEMORY).label("mean"),
+    sa.func.sum(host.c.cpus * host.c.cpu_mhz * _BUSY).label("busy"),
+    sa.func.sum(sa.case((_BUSY.is_not(None), host.c.cpus * host.c.cpu_mhz), else_=0)).label("measured"),
+    sa.func.max(_BUSY).label("busiest"),
+    sa.func.avg(_BUSY).label("busy_mean"),
 )
 
 
@@ -128,6 +151,13 @@ def _places(
                 "memoryused": percent(int(row.really), int(row.reporting)),
                 "memorythreshold": int(row.really) > int(row.reporting) * settings.get(MEMORY_THRESHOLD, *at),
                 "memorymaxdeviation": percent(row.highest - mean, mean),
+            }
+        if row is not None and row.busy is not None and row.measured:
+            busy, mean = float(row.busy) / int(row.measured), float(row.busy_mean)
+            view |= {
+                "cpuused": f"{busy:.2f}%",
+                "cputhreshold": busy / 100 > settings.get(CPU_THRESHOLD, *at),
+                "cpumaxdeviation": percent(float(row.busiest) - mean, mean),
             }
         found[id_] = (row, view)
     return found
@@ -174,13 +204,26 @@ def pools(settings: Settings, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def machines(rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """Return for each machine what it was promised."""
+def machines(rows: Sequence[Row[Any]], views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each machine what it was promised, and as texts what it moved."""
     return [
-        {"cputotal": gigahertz(row.cpus * row.cpu_mhz), "memorytotal": gigabytes(row.memory_mib * MIB)} for row in rows
+        {
+            "cputotal": gigahertz(row.cpus * row.cpu_mhz),
+            "memorytotal": gigabytes(row.memory_mib * MIB),
+            "networkread": _megabytes_of_kib(view.get("networkkbsread")),
+            "networkwrite": _megabytes_of_kib(view.get("networkkbswrite")),
+            "diskread": _megabytes_of_kib(view.get("diskkbsread")),
+            "diskwrite": _megabytes_of_kib(view.get("diskkbswrite")),
+            **_operations(view),
+        }
+        for row, view in zip(rows, views, strict=True)
     ]
 
 
-def volumes(rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """Return for each volume its size as text."""
-    return [{"sizegb": gigabytes(row.size)} for row in rows]
+def volumes(rows: Sequence[Row[Any]], views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each volume its size as text, and how many operations there were."""
+    return [{"sizegb": gigabytes(row.size), **_operations(view)} for row, view in zip(rows, views, strict=True)]
+
+
+def _operations(view: dict[str, Any]) -> dict[str, int]:
+    return {"diskiopstotal": view["diskioread"] + view["diskiowrite"]} if "diskioread" in view else {}

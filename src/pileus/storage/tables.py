@@ -102,3 +102,16 @@ volume = sa.Table(
     sa.Column("removed", sa.Float),
 )
 counted(volume)
+
+volume_statistics = sa.Table(  # what its disk did since the machine's start, as the agent measured it last
+    "volume_statistics",
+    metadata,
+    sa.Column(
+        "volume_id", type_id, sa.ForeignKey("volume.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("read_kib", type_id, nullable=False),
+    sa.Column("written_kib", type_id, nullable=False),
+    sa.Column("reads", type_id, nullable=False),
+    sa.Column("writes", type_id, nullable=False),
+)

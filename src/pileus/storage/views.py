@@ -12,8 +12,9 @@ from pileus.core.listing import related
 from pileus.core.rendering import date
 from pileus.identity import store as identity
 from pileus.images.tables import template
+from pileus.infrastructure.model import SIMULATOR
 from pileus.infrastructure.tables import cluster, pod, zone
-from pileus.storage import qos, tables
+from pileus.storage import qos, statistics, tables
 from pileus.storage.volumes import ROOT_TERMS, machine_fields
 
 
@@ -26,6 +27,8 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
     templates = related(db, template, (row.template_id for row in rows))
     machines = machine_fields(db, (row.machine_id for row in rows if row.machine_id is not None))
     pods = related(db, pod, (p.pod_id for p in pools.values())) if admin else {}
+    simulated = frozenset(id_ for id_, of in machines.items() if of.get("hypervisor") == SIMULATOR)
+    measured = statistics.fields(db, rows, simulated)
     clusters = related(db, cluster, (p.cluster_id for p in pools.values())) if admin else {}
     found: list[dict[str, Any]] = []
     for row in rows:
@@ -74,6 +77,7 @@ def volumes(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[di
                 "templatedisplaytext": made_from.display_text,
             }
         view |= of_machine
+        view |= measured.get(row.id, {})
         if admin:
             view["displayvolume"] = row.display
         if admin and pool is not None:

@@ -64,6 +64,7 @@ class ReportAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     interval: float = 0.0  # seconds until the next report; 0 = as before
     servers: list[str] = []  # base URLs of the servers that live now, the preferred one first; empty = as before
     check: float = 0.0  # seconds after which an agent that is with another server tries its preferred one; 0 = never
+    measure: float = 0.0  # seconds between two measurements of what the host and its machines use; 0 = as before
     facts: bool = False  # send the facts again with the next report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pileus.wire.machines import MachineState
+from pileus.wire.statistics import Statistics
 from pileus.wire.storage import PoolState
 
 
@@ -20,6 +21,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu_mhz: int
     cpu_model: str
     memory_mib: int
+    cpu_sockets: int = 0  # 0 = not known
     architecture: str = "x86_64"
     tunnel_address: str = ""  # for VXLAN
     isolation: list[str] = []  # what the kernel can do: "vxlan", "vlan"
@@ -63,4 +65,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pools: list[PoolState] = []
     load: float = 0.0
     memory_used_mib: int = 0
+    statistics: Statistics | None = None  # when it was time to measure
     facts: HostFacts | None = None  # with the first report after the agent's start, and when they change

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pileus.wire.machines import MachineSpec, MachineState
+from pileus.wire.statistics import MachineStatistics
 
 
 class HypervisorError(Exception):
@@ -46,6 +48,10 @@ class Hypervisor(Protocol):
 
     def list(self) -> list[MachineState]:
         """Look at all machines of this cloud, running or not."""
+        ...
+
+    def statistics(self) -> builtins.list[MachineStatistics]:
+        """Measure what the running machines of this cloud use; shares of the CPU are since the call before."""
         ...
 
     def grow_disk(self, path: str, size: int) -> bool:

@@ -5,11 +5,13 @@ Domains are persistent and carry the cloud's mark in their metadata; domains wit
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as Xml
 
 import libvirt
@@ -18,7 +20,9 @@ import structlog
 from pileus.dataplane import domain_xml
 from pileus.drivers.hypervisors.base import HypervisorError
 from pileus.drivers.hypervisors.connection import Connections, Watcher
+from pileus.drivers.hypervisors.meter import ASKED, Meter
 from pileus.wire.machines import MachineSpec, MachineState
+from pileus.wire.statistics import MachineStatistics
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +39,14 @@ _POWER = {
 _CRASHES = {libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED}
 _ENDED = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID}  # it did, since it was listed
 _CAPACITY_CODES = {libvirt.VIR_ERR_NO_MEMORY, libvirt.VIR_ERR_RESOURCE_BUSY}
+
+
+class _Look(NamedTuple):
+    """What a domain's XML says; no name when the domain is not ours."""
+
+    name: str = ""
+    port: int = 0  # of the console
+    serials: Mapping[str, str] = {}  # of the disks, by target
 
 
 class LibvirtHypervisor:
@@ -61,7 +73,8 @@ class LibvirtHypervisor:
         self._shared = shared
         self._shares = shared  # our own libvirtd has no cgroup controllers
         self._watcher: Watcher | None = None
-        self._known: dict[tuple[str, int], tuple[str, int]] = {}  # (uuid, domain id) -> (machine, VNC port)
+        self._known: dict[tuple[str, int], _Look] = {}  # by uuid and domain id
+        self._meter = Meter()
 
     def version(self) -> str:
         """Tell QEMU's version, as libvirt runs it."""
@@ -128,23 +141,38 @@ class LibvirtHypervisor:
         """Look at all domains that carry this cloud's mark."""
         states: list[MachineState] = []
         with _translated("the machines of this host cannot be listed"):
-            seen: dict[tuple[str, int], tuple[str, int]] = {}
+            seen: dict[tuple[str, int], _Look] = {}
             for domain, stats in self._connections.get().getAllDomainStats(
                 libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL, 0
             ):
                 key = (domain.UUIDString(), domain.ID())
                 try:
-                    name, port = seen[key] = self._known.get(key) or self._look(domain)
+                    look = seen[key] = self._known.get(key) or self._look(domain)
                 except libvirt.libvirtError as error:
                     if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                         continue  # gone since it was listed
                     raise
-                if name:
+                if look.name:
                     power = _power(stats["state.state"], stats.get("state.reason", 0))
                     seconds = stats.get("cpu.time", 0) / 1e9
-                    states.append(MachineState(name=name, uuid=key[0], power=power, cpu_seconds=seconds, vnc_port=port))
+                    states.append(
+                        MachineState(name=look.name, uuid=key[0], power=power, cpu_seconds=seconds, vnc_port=look.port)
+                    )
             self._known = seen
         return states
+
+    def statistics(self) -> builtins.list[MachineStatistics]:
+        """Measure what the running machines of this cloud use."""
+        found: builtins.list[MachineStatistics] = []
+        with _translated("the machines of this host cannot be measured"):
+            running = self._connections.get().getAllDomainStats(ASKED, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE)
+            for domain, stats in running:
+                key = (domain.UUIDString(), domain.ID())
+                look = self._known.get(key)  # who is not listed yet is measured the next time
+                if look is not None and look.name:
+                    found.append(self._meter.machine(key, stats, look.serials))
+            self._meter.done()
+        return found
 
     def grow_disk(self, path: str, size: int) -> bool:
         """Have QEMU grow the disk, whose file it holds the lock of."""
@@ -194,7 +222,7 @@ class LibvirtHypervisor:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
             raise
-        if self._look(domain)[0] != name:
+        if self._look(domain).name != name:
             text = f"libvirt has a domain {domain.name()} that does not belong to this cloud"
             raise HypervisorError("name-taken", text)
         return domain
@@ -205,12 +233,19 @@ class LibvirtHypervisor:
     def _console_log(self, name: str) -> Path:
         return self._consoles / f"{name}.log"
 
-    def _look(self, domain: libvirt.virDomain) -> tuple[str, int]:
-        """Read the machine's name and VNC port from the domain's XML; ("", 0) when it is not ours."""
+    def _look(self, domain: libvirt.virDomain) -> _Look:
+        """Read the machine's name, VNC port and disks from the domain's XML."""
         name, tree = self._read(domain)
+        if not name:
+            return _Look()
         graphics = tree.find("devices/graphics[@type='vnc']")
-        port = int(graphics.get("port", "0")) if name and graphics is not None else 0
-        return name, max(port, 0)
+        port = int(graphics.get("port", "0")) if graphics is not None else 0
+        serials = {
+            target.get("dev", ""): disk.findtext("serial", "")
+            for disk in tree.iterfind("devices/disk")
+            if (target := disk.find("target")) is not None
+        }
+        return _Look(name, max(port, 0), serials)
 
     def _read(self, domain: libvirt.virDomain) -> tuple[str, Xml.Element]:
         """Read the machine's name and the domain's XML; the name is "" when the domain is not ours."""
@@ -222,8 +257,8 @@ class LibvirtHypervisor:
 
     def _state(self, domain: libvirt.virDomain) -> MachineState:
         state, reason = (int(number) for number in domain.state())
-        name, port = self._look(domain)
-        return MachineState(name=name, uuid=domain.UUIDString(), power=_power(state, reason), vnc_port=port)
+        look = self._look(domain)
+        return MachineState(name=look.name, uuid=domain.UUIDString(), power=_power(state, reason), vnc_port=look.port)
 
     def _shut_down(self, domain: libvirt.virDomain, timeout: float) -> bool:
         """Press the power button until the guest is off; False when it is not in time."""

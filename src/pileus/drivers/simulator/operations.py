@@ -325,6 +325,7 @@ def facts(world: World, host: int, arguments: Nothing) -> HostFacts:
         cpu_mhz=CPU_MHZ,
         cpu_model="simulated",
         memory_mib=MEMORY_MIB,
+        cpu_sockets=2,
         isolation=["vxlan", "vlan"],
         operations=sorted(kinds),
         version="1",

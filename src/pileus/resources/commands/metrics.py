@@ -66,7 +66,8 @@ class ListVirtualMachinesMetrics(ListVirtualMachines):
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> Things:
         """Return machines and numbers."""
-        return _joined(super().view(call, rows), metrics.machines(rows))
+        views = super().view(call, rows)
+        return _joined(views, metrics.machines(rows, views))
 
 
 @command("listVolumesMetrics", ignored=("showicon",))
@@ -75,4 +76,5 @@ class ListVolumesMetrics(ListVolumes):
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> Things:
         """Return volumes and numbers."""
-        return _joined(super().view(call, rows), metrics.volumes(rows))
+        views = super().view(call, rows)
+        return _joined(views, metrics.volumes(rows, views))
