@@ -48,6 +48,7 @@ def test_domains_form_a_tree(cloud: Cloud):
 
 def test_a_domain_admin_rules_the_own_subtree_only(cloud: Cloud):
     chief, foreign = cloud.domain_admin, cloud.foreign_admin
+    assert {u["iscallerchilddomain"] for u in cloud.list("listUsers", chief, listall=True)} == {True}
     below = cloud.api("createDomain", chief, name="below")["domain"]
     assert below["path"] == "ROOT/tests/below"
     assert [d["path"] for d in cloud.list("listDomains", chief, listall=True)] == ["ROOT/tests", "ROOT/tests/below"]

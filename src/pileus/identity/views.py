@@ -100,8 +100,11 @@ def accounts(
     ]
 
 
-def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
-    """Return users; the secret key is never among their fields (getUserKeys has it)."""
+def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool, below: str | None = None) -> list[dict[str, Any]]:
+    """Return users; the secret key is never among their fields (getUserKeys has it).
+
+    ``below`` is the path of the caller's domain, where it is to be said whether they are in it or further down.
+    """
     of = related(db, account, (row.account_id for row in rows))
     domains_ = related(db, domain, (row.domain_id for row in of.values()))
     roles = related(db, role, (row.role_id for row in of.values()))
@@ -110,6 +113,9 @@ def users(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict
     for row, each in zip(rows, shown, strict=True):
         each["is2faenabled"] = row.two_factor_state == second_factor.ON
         each["is2famandated"] = known is not None and second_factor.mandated(known, row)
+    if below is not None:
+        for row, each in zip(rows, shown, strict=True):
+            each["iscallerchilddomain"] = domains_[of[row.account_id].domain_id].path.startswith(below)
     if admin:
         for row, each in zip(rows, shown, strict=True):
             each["apikeyaccess"] = access(row.api_key_access)

@@ -134,4 +134,4 @@ class ListUsers(OwnedListCommand):
         return self.owned(call, query, by_id=self.id)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-        return views.users(call.db, rows, admin=call.caller.admin)
+        return views.users(call.db, rows, admin=call.caller.admin, below=call.caller.domain_path)
