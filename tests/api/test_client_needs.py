@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from pileus.core import database
+from pileus.images.tables import template_copy
 from tests.support.cloud import Cloud, Refused, signed
 from tests.support.zones import isolated_network, machine, simulated_zone
 
@@ -90,3 +93,43 @@ def test_objects_are_only_counted_where_no_more_is_wanted(cloud: Cloud):
         assert cloud.api(command, retrieveonlyresourcecount=True) == {"count": number}
     assert cloud.api("listVirtualMachines", retrieveonlyresourcecount=True, name="m3") == {}
     assert cloud.api("listVirtualMachines", page=9, pagesize=5) == {"count": 2}
+
+
+def test_filters_that_the_web_interface_always_sends(cloud: Cloud):
+    zone = simulated_zone(cloud)
+    network = isolated_network(cloud, zone, "n1")
+    machine(cloud, zone, network, "m1")
+    for command in ("listVirtualMachines", "listVirtualMachinesMetrics"):
+        for name in ("isvnf", "gpuenabled"):
+            assert len(cloud.list(command, listall=True, **{name: False})) == 1
+            assert cloud.list(command, listall=True, **{name: True}) == []
+    for command in ("listVolumes", "listVolumesMetrics"):
+        assert len(cloud.list(command, listall=True, listsystemvms=True)) == 1
+        assert len(cloud.list(command, listall=True, isencrypted=False)) == 1
+        assert cloud.list(command, listall=True, isencrypted=True) == []
+    for name in ("isvnf", "forcks"):
+        assert len(cloud.list("listTemplates", templatefilter="all", **{name: False})) == 1
+        assert cloud.list("listTemplates", templatefilter="all", **{name: True}) == []
+    assert cloud.list("listServiceOfferings", gpuenabled=False)
+    assert cloud.list("listServiceOfferings", gpuenabled=True) == []
+    assert len(cloud.list("listHosts", outofbandmanagementenabled=False)) == 3
+    assert len(cloud.list("listHosts", outofbandmanagementpowerstate="disabled")) == 3
+    assert cloud.list("listHosts", outofbandmanagementenabled=True) == []
+    with pytest.raises(Refused, match="outofbandmanagementpowerstate"):
+        cloud.list("listHosts", outofbandmanagementpowerstate="dim")
+    assert cloud.list("listVlanIpRanges", networkid=network) == []
+
+
+def test_templates_are_listed_once_where_that_is_wanted(cloud: Cloud):
+    first = simulated_zone(cloud)
+    simulated_zone(cloud, name="z2", hosts=1)
+    with cloud.services.database.write() as db:
+        copies = db.execute(sa.select(template_copy)).all()
+        other = next(row for row in copies if row.zone_id != copies[0].zone_id)
+        database.change(db, template_copy, other.id, template_id=copies[0].template_id)  # now in both zones
+    everywhere = cloud.list("listTemplates", templatefilter="all", id=first["template"])
+    assert len(everywhere) == 2
+    assert len(cloud.list("listTemplates", templatefilter="all", id=first["template"], showunique=True)) == 1
+    for place in {one["zoneid"] for one in everywhere}:
+        (found,) = cloud.list("listTemplates", templatefilter="all", zoneid=place, showunique=True)
+        assert found["zoneid"] == place

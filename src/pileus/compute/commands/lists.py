@@ -47,6 +47,8 @@ class ListVirtualMachines(OwnedListCommand):
     userdata: bool = False
     userdataid: Ref | None = None
     leased: bool | None = None
+    isvnf: bool | None = None
+    gpuenabled: bool | None = None
     details: list[str] = []
 
     def check(self) -> None:
@@ -76,8 +78,8 @@ class ListVirtualMachines(OwnedListCommand):
         self._by_parts(query)
         if not call.caller.admin:
             query.where(c.display.is_(True))
-        if self.arch is not None and self.arch != "x86_64":
-            query.where(sa.false())
+        if (self.arch is not None and self.arch != "x86_64") or self.isvnf or self.gpuenabled:
+            query.where(sa.false())  # there are no such machines
         return query
 
     def _by_state(self, call: Call, query: Query) -> None:

@@ -200,6 +200,7 @@ class ListServiceOfferings(ListOfferings):
     cpuspeed: int | None = None
     memory: int | None = None
     encryptroot: bool | None = None
+    gpuenabled: bool | None = None
     templateid: Ref | None = None
     virtualmachineid: Ref | None = None
 
@@ -212,7 +213,7 @@ class ListServiceOfferings(ListOfferings):
         query.same(columns.storage_type, self.storagetype).same(columns.system_vm_type, self.systemvmtype)
         if self.id is None or not call.caller.admin:
             query.equals(columns.is_system, self.issystem)
-        if self.encryptroot:
+        if self.encryptroot or self.gpuenabled:
             query.where(sa.false())
         for column, value, limit in (
             (columns.cpus, self.cpunumber, "maxcpunumber"),

@@ -237,9 +237,9 @@ FILTERS: dict[str, _Filter] = {
 _READY_ONLY = ("selfexecutable", "sharedexecutable", "executable")
 
 
-@command("listTemplates", ignored=("showunique", "details"))
+@command("listTemplates", ignored=("details",))
 class ListTemplates(ListCommand):
-    """List templates: an object for each zone that a template is in."""
+    """List templates: an object for each zone that a template is in, or with showunique=true one for each template."""
 
     templatefilter: str
     id: Ref | None = None
@@ -258,6 +258,9 @@ class ListTemplates(ListCommand):
     templatetype: str | None = None
     isready: bool | None = None
     showremoved: bool = False
+    showunique: bool = False
+    isvnf: bool | None = None
+    forcks: bool | None = None
 
     def check(self) -> None:
         """Check the filter's name."""
@@ -276,6 +279,13 @@ class ListTemplates(ListCommand):
         ready = True if self.templatefilter in _READY_ONLY and self.id is None else self.isready
         if ready is not None:
             query.where(copies.state == "Ready" if ready else copies.state != "Ready")
+        if self.isvnf or self.forcks:
+            query.where(sa.false())  # there are no such templates
+        if self.showunique:
+            first = (
+                sa.select(sa.func.min(copies.id)).where(*query.conditions).group_by(copies.template_id).correlate(None)
+            )
+            query.where(copies.id.in_(first))
         return query
 
     def _templates(self, call: Call) -> list[ColumnElement[bool]]:

@@ -159,6 +159,10 @@ class UpdateHost(Command):
         return wanted
 
 
+_NO_POWER = "Disabled"
+_POWER_STATES = ("On", "Off", "Unknown", _NO_POWER)
+
+
 @command("listHosts")
 class ListHosts(ListCommand):
     """List hosts."""
@@ -178,6 +182,8 @@ class ListHosts(ListCommand):
     storageaccessgroup: str | None = None
     managementserverid: str | None = None
     virtualmachineid: Ref | None = None
+    outofbandmanagementenabled: bool | None = None
+    outofbandmanagementpowerstate: str | None = None
     details: list[str] | None = None
 
     def check(self) -> None:
@@ -185,6 +191,8 @@ class ListHosts(ListCommand):
         super().check()
         for group in self.details or []:
             model.one_of("details", group, host_views.GROUPS)
+        if self.outofbandmanagementpowerstate is not None:
+            model.one_of("outofbandmanagementpowerstate", self.outofbandmanagementpowerstate, _POWER_STATES)
 
     def query(self, call: Call) -> Query:
         """Return the hosts that match."""
@@ -195,6 +203,9 @@ class ListHosts(ListCommand):
         query.same(columns.state, self.state).same(columns.resource_state, self.resourcestate)
         if (self.type or "Routing").lower() != "routing" or self.hahost:
             query.where(sa.false())  # all our hosts are Routing ones, none is kept aside for high availability
+        power = (self.outofbandmanagementpowerstate or _NO_POWER).lower()
+        if self.outofbandmanagementenabled or power != _NO_POWER.lower():
+            query.where(sa.false())  # no host's power is managed
         if self.storageaccessgroup is not None:
             query.where(access_groups.carries(columns.access_groups, self.storageaccessgroup))
         if self.managementserverid is not None:

@@ -155,6 +155,7 @@ class ListVlanIpRanges(ListCommand):
     account: str | None = None
     domainid: Ref | None = None
     projectid: Ref | None = None
+    networkid: Ref | None = None
 
     def query(self, call: Call) -> Query:
         """Return the ranges that match."""
@@ -162,6 +163,8 @@ class ListVlanIpRanges(ListCommand):
         query = Query(ip_range).equals(columns.id, self.id).equals(columns.zone_id, self.zoneid)
         query.equals(columns.physical_network_id, self.physicalnetworkid).equals(columns.pod_id, self.podid)
         query.equals(columns.for_virtual_network, self.forvirtualnetwork)
+        if self.networkid is not None:
+            query.where(sa.false())  # ranges are of public addresses: no network has one of its own
         if self.vlan is not None:
             query.where(columns.vlan == vlan_name(self.vlan))
         if self.account is not None or self.projectid is not None:

@@ -37,6 +37,8 @@ class ListVolumes(OwnedListCommand):
     diskofferingid: Ref | None = None
     serviceofferingid: Ref | None = None
     displayvolume: bool | None = None
+    listsystemvms: bool = False  # adds the volumes of system machines, of which there are none: routers have no disks
+    isencrypted: bool | None = None
 
     def check(self) -> None:
         """Check paging and the words."""
@@ -55,6 +57,8 @@ class ListVolumes(OwnedListCommand):
         query.same(c.state, self.state).equals(c.machine_id, self.virtualmachineid).equals(c.zone_id, self.zoneid)
         query.equals(c.disk_offering_id, self.diskofferingid).equals(c.service_offering_id, self.serviceofferingid)
         query.equals(c.display, self.displayvolume).contains(self.keyword, c.name)
+        if self.isencrypted:
+            query.where(sa.false())
         if not call.caller.admin:
             query.where(c.display.is_(True))
         self._where(call, query)
