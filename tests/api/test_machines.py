@@ -322,6 +322,16 @@ def test_states_are_checked(cloud: Cloud, zone: dict[str, str]) -> None:
     assert cloud.job("expungeVirtualMachine", id=made["id"]) == {"success": True}
 
 
+def test_a_destroyed_machine_is_destroyed_again_without_a_word(cloud: Cloud, zone: dict[str, str]) -> None:
+    made = deploy(cloud, zone)
+    first = cloud.job("destroyVirtualMachine", id=made["id"])
+    again = cloud.job("destroyVirtualMachine", id=made["id"])
+    assert (first["state"], again["state"], again["id"]) == ("Destroyed", "Destroyed", made["id"])
+    sound(cloud)
+    assert cloud.api("recoverVirtualMachine", id=made["id"])["virtualmachine"]["state"] == "Stopped"
+    sound(cloud)
+
+
 def test_what_users_may_and_see(cloud: Cloud, zone: dict[str, str]) -> None:
     made = deploy(cloud, zone, cloud.user, name="mine")
     assert not {"hostid", "hostname", "instancename", "displayvm"} & set(made)

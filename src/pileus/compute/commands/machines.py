@@ -155,10 +155,11 @@ class DestroyVirtualMachine(Command):
     def run(self, call: Call) -> Any:
         """Start the job."""
         row: Row[Any] = self.id
-        states = (model.RUNNING, model.STOPPED, model.ERROR, *((model.DESTROYED,) if self.expunge else ()))
         if self.expunge:
             may_expunge(call, "parameter expunge")
-        expect(call, row, states, "destroyed")
+        expect(call, row, (model.RUNNING, model.STOPPED, model.ERROR, model.DESTROYED), "destroyed")
+        if row.state == model.DESTROYED and not self.expunge:
+            return submit(call, row, stopping.destroy, expunge=False, volumes=[])  # as CloudStack: it is done already
         if row.delete_protection:
             raise InvalidParameter(
                 f"virtual machine {row.name} is protected from deletion; updateVirtualMachine deleteprotection=false "
