@@ -177,6 +177,29 @@ def test_what_cannot_be_is_refused_by_name(cloud: Cloud, zone: dict[str, str], a
     assert cloud.list("listVirtualMachines") == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ip", "10.1.1.1"),
+        ("ip", "192.0.2.7"),
+        ("ip", "name"),
+        ("mac", "01:00:00:00:00:01"),
+        ("mac", "00:00:00:00:00:00"),
+    ],
+)
+def test_refused_addresses_are_of_the_parameter_that_named_them(
+    cloud: Cloud, zone: dict[str, str], key: str, value: str
+) -> None:
+    id_ = isolated_network(cloud, zone, "chosen")
+    entry: dict[str, Any] = {"iptonetworklist[0].networkid": id_, f"iptonetworklist[0].{key}": value}
+    single: dict[str, Any] = {"networkids": id_, f"{key}address": value}
+    listed, plain = refused(cloud, zone, **entry), refused(cloud, zone, **single)
+    assert (listed.code, plain.code) == (431, 431)
+    assert listed.text.startswith("parameter iptonetworklist")
+    assert plain.text.startswith(f"parameter {key}address")
+    assert cloud.list("listVirtualMachines") == []
+
+
 def test_a_name_is_there_once_in_a_network(cloud: Cloud, zone: dict[str, str]) -> None:
     first = deploy(cloud, zone, name="twin", startvm=False)
     assert "has a machine named 'Twin' already" in refused(cloud, zone, name="Twin").text

@@ -97,12 +97,12 @@ def host_name(parameter: str, name: str) -> str:
     return name
 
 
-def mac_address(value: str) -> str:
+def mac_address(value: str, parameter: str = "macaddress") -> str:
     """Return a unicast MAC address in lower case."""
     text = value.strip().lower().replace("-", ":")
     if not _MAC.fullmatch(text) or int(text[:2], 16) & 1:
         raise InvalidParameter(
-            f"parameter macaddress must be the address of one interface, such as 02:00:4c:00:00:01, not {value[:60]!r}"
+            f"parameter {parameter} must be the address of one interface, such as 02:00:4c:00:00:01, not {value[:60]!r}"
         )
     return text
 

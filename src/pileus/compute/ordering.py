@@ -28,6 +28,7 @@ class NicOrder(msgspec.Struct, frozen=True):
     network: Row[Any]
     address: str | None = None
     mac: str | None = None
+    parameters: tuple[str, str] = ("ipaddress", "macaddress")  # in which address and MAC address were asked for
 
 
 def ready_template(db: Connection, template: Row[Any], zone: Row[Any]) -> None:
@@ -93,7 +94,10 @@ def _entry(call: Call, entry: dict[str, str]) -> NicOrder:
         )
     row = entities.resolve(call.db, call.caller, "Network", fields["networkid"], parameter="iptonetworklist")
     mac = fields.get("mac")
-    return NicOrder(row, fields.get("ip") or None, model.mac_address(mac) if mac else None)
+    listed = "iptonetworklist"
+    return NicOrder(
+        row, fields.get("ip") or None, model.mac_address(mac, listed) if mac else None, parameters=(listed, listed)
+    )
 
 
 def check_network(db: Connection, row: Row[Any], zone: Row[Any], owner: Row[Any]) -> None:

@@ -11,7 +11,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 def network_domain(parameter: str, value: str) -> str:
     """Return a DNS domain name, in small letters (RFC 1035: labels of letters, digits and hyphens)."""
-    text = value.strip().rstrip(".").lower()
+    text = value.strip().removesuffix(".").lower()
     if not text or len(text) > 190 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
         raise InvalidParameter(
             f"parameter {parameter} must be a domain name such as cloud.example (labels of letters, digits and "

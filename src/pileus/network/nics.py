@@ -58,10 +58,12 @@ def allocate(
     device_id: int,
     is_default: bool,
     dhcp_options: dict[str, str] | None = None,
+    parameters: tuple[str, str] = ("ipaddress", "macaddress"),
 ) -> Row[Any]:
     """Give a machine a NIC in a network, with a free address (or the one asked for) and a MAC address.
 
-    Raises InvalidParameter when what was asked for is not possible, InsufficientAddresses when the network is full.
+    Raises InvalidParameter, which names the one of the ``parameters`` (of address and MAC address), when what was asked
+    for is not possible, InsufficientAddresses when the network is full.
     """
     made = routers.next_mac(db, network_row)  # holds the network's row until the end of the transaction
     nic_id = database.insert(
@@ -70,8 +72,8 @@ def allocate(
         uuid=database.new_uuid(),
         network_id=network_row.id,
         machine_id=machine_id,
-        mac=made if mac is None else _free_mac(db, mac),
-        address=_address(db, network_row, address, made),
+        mac=made if mac is None else _free_mac(db, mac, parameters[1]),
+        address=_address(db, network_row, address, made, parameters[0]),
         device_id=device_id,
         is_default=is_default,
         dhcp_options=dhcp_options or None,
@@ -97,23 +99,25 @@ def _use(row: Row[Any], of: Row[Any], type_: str) -> usage.Change:
     )
 
 
-def _free_mac(db: Connection, text: str) -> str:
+def _free_mac(db: Connection, text: str, parameter: str) -> str:
     mac = text.strip().lower().replace("-", ":")
     if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise InvalidParameter(f"parameter macaddress must be a unicast MAC address, not {text[:40]!r}")
+        raise InvalidParameter(f"parameter {parameter} must be a unicast MAC address, not {text[:40]!r}")
     if db.execute(sa.select(nic.c.id).where(nic.c.mac == mac, nic.c.removed.is_(None))).first():
-        raise InvalidParameter(f"parameter macaddress: {mac} belongs to another NIC")
+        raise InvalidParameter(f"parameter {parameter}: {mac} belongs to another NIC")
     return mac
 
 
-def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str | None:
+def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str, parameter: str) -> str | None:
     if not of.cidr:
         if wanted is not None:
-            raise InvalidParameter(f"parameter ipaddress: network {of.name} is layer 2 only and hands out no addresses")
+            raise InvalidParameter(
+                f"parameter {parameter}: network {of.name} is layer 2 only and hands out no addresses"
+            )
         return None
     whole = ipaddress.IPv4Network(of.cidr)
     if wanted is not None:
-        return _wanted(db, of, whole, wanted)
+        return _wanted(db, of, whole, wanted, parameter)
     low, high = spans.of(of)
     first, size = int(low), int(high) - int(low) + 1
     # The counter in the MAC leads from one address to the next, so the first look nearly always finds a free one, and
@@ -132,19 +136,21 @@ def _address(db: Connection, of: Row[Any], wanted: str | None, mac: str) -> str 
     return found
 
 
-def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: str) -> str:
+def _wanted(db: Connection, of: Row[Any], whole: ipaddress.IPv4Network, wanted: str, parameter: str) -> str:
     try:
         address = ipaddress.IPv4Address(wanted.strip())
     except ValueError:
-        raise InvalidParameter(f"parameter ipaddress must be an IPv4 address, not {wanted[:60]!r}") from None
+        raise InvalidParameter(f"parameter {parameter} must be an IPv4 address, not {wanted[:60]!r}") from None
     if address not in whole or address in (whole.network_address, whole.broadcast_address):
-        raise InvalidParameter(f"parameter ipaddress: {address} is not an address of a machine within {of.cidr}")
+        raise InvalidParameter(f"parameter {parameter}: {address} is not an address of a machine within {of.cidr}")
     low, high = spans.of(of)
     if not low <= address <= high:
-        raise InvalidParameter(f"parameter ipaddress: machines of network {of.name} get addresses from {low} to {high}")
+        raise InvalidParameter(
+            f"parameter {parameter}: machines of network {of.name} get addresses from {low} to {high}"
+        )
     taken = _TAKEN(db, {"network": of.id, "probes": [str(address)]}).first()
     if str(address) == of.gateway or taken:
-        raise InvalidParameter(f"parameter ipaddress: {address} is in use in network {of.name}")
+        raise InvalidParameter(f"parameter {parameter}: {address} is in use in network {of.name}")
     return str(address)
 
 

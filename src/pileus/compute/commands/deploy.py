@@ -310,6 +310,7 @@ class DeployVirtualMachine(Command):
                 machine_id,
                 address=plug.address,
                 mac=plug.mac,
+                parameters=plug.parameters,
                 device_id=number,
                 is_default=number == 0,
                 dhcp_options=told.get(plug.network.id),
