@@ -35,8 +35,8 @@ class Meter:
             cpu_percent=_share(self._before.get(key), look, int(stats.get("vcpu.current", 1))),
             memory_kib=int(stats.get("balloon.current", 0)),
             free_kib=stats.get("balloon.unused"),
-            received_kib=_sum(stats, "net", "tx.bytes") // 1024,  # what the host's side of a tap sends, the guest gets
-            sent_kib=_sum(stats, "net", "rx.bytes") // 1024,
+            received_kib=_sum(stats, "net", "rx.bytes") // 1024,  # of a tap libvirt tells the guest's view
+            sent_kib=_sum(stats, "net", "tx.bytes") // 1024,
             disks=[disk for disk in _disks(stats, serials) if disk.volume],
         )
 
