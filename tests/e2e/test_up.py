@@ -8,6 +8,7 @@ import pwd
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_again_changes_nothing(real):
         name: before[name] for name in again if name.endswith("id")
     }
     assert (real.pid("server"), real.pid("agent")) == pids
+
+
+def test_what_the_machine_uses_is_measured(real):
+    real.api("updateConfiguration", name="host.stats.interval", value="1000")
+    for _ in range(100):  # questions of a kilobyte, answers of less
+        urllib.request.urlopen(f"{real.facts['page']}?{'x' * 1000}", timeout=10).read()
+
+    def numbers():
+        return real.api("listVirtualMachinesMetrics", listall=True)["virtualmachine"][0]
+
+    assert eventually(lambda: numbers().get("networkkbsread", 0) > 100, 90), numbers()
+    found = numbers()
+    assert 0 < found["networkkbswrite"] < found["networkkbsread"]
+    assert found["diskioread"] > 0
+    assert found["cpuused"].endswith("%")
+    (on,) = real.api("listHostsMetrics")["host"]
+    assert 0 < float(on["cpuused"].rstrip("%")) <= 100
 
 
 def test_without_the_firewall_rule_the_page_is_dropped(real):
