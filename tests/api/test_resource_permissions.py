@@ -207,3 +207,31 @@ def test_permissions_go_with_the_account(cloud: Cloud, zone: dict[str, str], net
     cloud.job("deleteAccount", id=other.account["id"])
     assert cloud.api("listNetworkPermissions", cloud.user, networkid=network) == {}
     assert "account" not in cloud.api("listTemplatePermissions", cloud.user, id=zone["template"])["templatepermission"]
+
+
+def test_owners_of_shared_networks_stay_while_others_use_them(cloud: Cloud, zone: dict[str, str], network: str) -> None:
+    user, other = cloud.user, cloud.other
+    cloud.api("createNetworkPermissions", networkid=network, accountids=other.account["id"])
+    cloud.api("updateTemplatePermissions", id=zone["template"], ispublic=True)
+    own = machine(cloud, zone, network, "own", account="user", domainid=user.account["domainid"])
+    machine(cloud, zone, network, "guest", account="other", domainid=other.account["domainid"])
+    assert "guest" in refused(cloud, 536, "deleteAccount", id=user.account["id"])
+    assert cloud.list("listVirtualMachines", id=own["id"])[0]["state"] == "Running", "nothing was begun"
+    assert cloud.list("listAccounts", id=user.account["id"])[0]["state"] == "enabled"
+    cloud.job("deleteDomain", id=user.account["domainid"], cleanup=True)
+    assert cloud.list("listVirtualMachines", listall=True) == []
+    assert cloud.list("listAccounts", listall=True, name="user") == []
+
+
+def test_projects_with_guests_stay(cloud: Cloud, zone: dict[str, str]) -> None:
+    user, other = cloud.user, cloud.other
+    project = cloud.job("createProject", user, name="apollo", displaytext="moon")["id"]
+    shared = isolated_network(cloud, zone, "shared", projectid=project)
+    cloud.api("createNetworkPermissions", networkid=shared, accountids=other.account["id"])
+    cloud.api("updateTemplatePermissions", id=zone["template"], ispublic=True)
+    guest = machine(cloud, zone, shared, "guest", account="other", domainid=other.account["domainid"])
+    assert "guest" in refused(cloud, 536, "deleteProject", id=project, cleanup=True)
+    assert cloud.list("listProjects", id=project)[0]["state"] == "Active"
+    cloud.job("destroyVirtualMachine", id=guest["id"], expunge=True)
+    cloud.job("deleteProject", id=project, cleanup=True)
+    assert cloud.list("listProjects", listall=True) == []

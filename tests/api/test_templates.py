@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pileus.compute import audit
 from pileus.images.formats import ImageRefused, inspect
 from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
@@ -117,3 +118,23 @@ def test_raw_images_are_whole_sectors(tmp_path: Path) -> None:
         inspect(file, "RAW")
     with pytest.raises(ImageRefused, match="not a QCOW2"):
         inspect(file, "QCOW2")
+
+
+def test_templates_go_with_their_account(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud)
+    own = {"account": "user", "domainid": cloud.user.account["domainid"]}
+    for name in ("used", "unused"):
+        cloud.api(
+            "registerTemplate", name=name, displaytext=name, format="QCOW2", hypervisor="Simulator",
+            zoneid=zone["zone"], url=f"http://images.test/{name}.qcow2", ispublic=True, **own,
+        )  # fmt: skip
+    (used,) = cloud.list("listTemplates", templatefilter="all", name="used")
+    network = isolated_network(cloud, zone, "n1")
+    vm = machine(cloud, {**zone, "template": used["id"]}, network, "m1")
+    cloud.job("deleteAccount", id=cloud.user.account["id"])
+    names = {one["name"] for one in cloud.list("listTemplates", templatefilter="all", listall=True)}
+    assert names.isdisjoint({"used", "unused"})
+    assert cloud.list("listAccounts", listall=True, name="user") == []
+    assert cloud.job("rebootVirtualMachine", id=vm["id"])["state"] == "Running", "made from it, it lives on"
+    with cloud.services.database.read() as db:
+        assert not audit.findings(db)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from pileus.core.database import metadata
+from pileus.core.errors import InUse
 from pileus.core.jobs import Job
 
 Cleaner = Callable[[Job, int], None]
 """``clean(job, account_id)``: uses the job's steps (their names begin with the slice's own) to delete everything."""
 
+Visits = Callable[[Connection, Collection[int]], list[tuple[int, str]]]
+"""``visits(db, account_ids)``: who uses what these accounts have shared: the account and, for people, with what."""
+
+MACHINES = 10
+"""The order of the cleaner that lets go of machines."""
+
 _cleaners: list[tuple[int, Cleaner]] = []
 _pausers: list[Cleaner] = []
+_visits: list[Visits] = []
 _PART_OF_THE_ACCOUNT = {"user_", "project"}
 
 
@@ -24,10 +32,29 @@ def register(order: int, clean: Cleaner) -> None:
     _cleaners.sort(key=lambda pair: pair[0])
 
 
-def run(job: Job, account_id: int) -> None:
-    """Let every slice delete what the account owns."""
-    for _, clean in _cleaners:
-        clean(job, account_id)
+def run(job: Job, account_id: int, *, last: int | None = None) -> None:
+    """Let every slice delete what the account owns; ``last``: only the slices up to this order."""
+    for order, clean in _cleaners:
+        if last is None or order <= last:
+            clean(job, account_id)
+
+
+def on_visits(visits: Visits) -> None:
+    """Register how a slice tells who uses what accounts have shared with others."""
+    _visits.append(visits)
+
+
+def visitors(db: Connection, account_ids: Collection[int]) -> list[int]:
+    """Return the accounts that use what other accounts, out of these, have shared with them."""
+    return sorted({account for visits in _visits for account, _ in visits(db, account_ids)})
+
+
+def refuse_visited(db: Connection, account_ids: Collection[int], what: str) -> None:
+    """Raise InUse when accounts that stay use what these have shared: it cannot go before they let go of it."""
+    used = [text for visits in _visits for account, text in visits(db, account_ids) if account not in account_ids]
+    if used:
+        more = f" and {len(used) - 3} more" if len(used) > 3 else ""
+        raise InUse(f"{what} cannot be deleted while others use what it has shared: {', '.join(used[:3])}{more}")
 
 
 def on_pause(pause_: Cleaner) -> None:

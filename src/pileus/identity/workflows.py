@@ -12,6 +12,7 @@ from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
 from pileus.core.jobs import Job, JobFailed, undo, workflow
 from pileus.identity import cleanup
+from pileus.identity.cleanup import refuse_visited, visitors
 from pileus.identity.ldap.tables import ldap_configuration, ldap_link
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, session, user
@@ -36,6 +37,12 @@ def delete_account(job: Job, account: int, before: str) -> None:
     del before
     cleanup.run(job, account)
     job.finish("removed", lambda db: remove_account(db, account))
+
+
+@workflow("account.delete-machines")
+def delete_machines(job: Job, account: int) -> None:
+    """Delete an account's machines, as a part of deleting its domain."""
+    cleanup.run(job, account, last=cleanup.MACHINES)
 
 
 def remove_account(db: Connection, account_id: int) -> None:
@@ -67,6 +74,9 @@ def mark_domain(db: Connection, row: Row[Any], *, cleanup: bool) -> None:
             raise InUse(
                 f"the domain holds {accounts} accounts and {children} domains; delete these first or pass cleanup=true"
             )
+    within = sa.select(account.c.id).where(account.c.domain_id.in_(sa.select(domain.c.id).where(below)))
+    accounts_ = db.execute(within.where(account.c.removed.is_(None))).scalars().all()
+    refuse_visited(db, accounts_, f"domain {row.name}")
     if not change(db, domain, row.id, expect={"state": "Active", "removed": None}, state="Inactive"):
         raise ConcurrentChange(f"domain {row.name} is being deleted already")
     db.execute(sa.update(domain).where(below).values(state="Inactive"))
@@ -82,7 +92,11 @@ def _revive_domain(job: Job, db: Connection, _error: JobFailed) -> None:
 def delete_domain(job: Job, domain: int, cleanup: bool) -> None:
     """Delete a domain, with ``cleanup`` all accounts and domains in it first."""
     if cleanup:
-        for held, before in job.commit("lock-accounts", lambda db: _lock_accounts(db, domain), undo="accounts.unlock"):
+        locked = job.commit("lock-accounts", lambda db: _lock_accounts(db, domain), undo="accounts.unlock")
+        # Machines first, where they are in networks of one another: no network goes while a guest's machine is in it.
+        for held in job.commit("visitors", lambda db: visitors(db, [held for held, _ in locked])):
+            job.child(f"machines/{held}", delete_machines, key=f"account:{held}", arguments={"account": held})
+        for held, before in locked:
             job.child(
                 f"account/{held}",
                 delete_account,

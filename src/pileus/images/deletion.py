@@ -66,6 +66,25 @@ def delete(job: Job, template_id: int, zone_id: int | None) -> None:
     job.finish("done", lambda db: _forget(db, template_id))
 
 
+def of_account(job: Job, account_id: int) -> None:
+    """Delete an account's templates; machines of others that were made from them live on."""
+
+    def marked(db: Connection) -> list[int]:
+        own = template.c.account_id == account_id, template.c.removed.is_(None)
+        found = db.execute(sa.select(template).where(*own).order_by(template.c.id)).all()
+        for row in found:
+            if db.execute(_chosen(sa.select(template_copy.c.id), row.id, None).limit(1)).first() is not None:
+                mark(db, row, None, forced=True)
+            else:  # it was never in any zone
+                database.change(db, template, row.id, state="Inactive", removed=database.now())
+        return [row.id for row in found]
+
+    for id_ in job.commit("templates", marked):
+        files = job.commit(f"template-files/{id_}", lambda db, id_=id_: _files(db, id_))
+        job.local(f"template-remove/{id_}", lambda files=files: _remove(files))
+        job.commit(f"template-gone/{id_}", lambda db, id_=id_: _forget(db, id_))
+
+
 def _files(db: Connection, template_id: int) -> list[str]:
     of = database.one(db, template, template_id)
     found = db.execute(

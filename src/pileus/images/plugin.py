@@ -30,11 +30,15 @@ _MODULES = (
 
 def load() -> None:
     """Register everything."""
+    from pileus.identity import cleanup
+    from pileus.images import deletion
+
     entities.register()
     limits.sources()
     serving.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.images.{name}")
+    cleanup.register(40, deletion.of_account)
 
 
 def seed(db: Connection) -> None:

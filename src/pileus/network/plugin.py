@@ -40,6 +40,7 @@ def load() -> None:
     reports.observe(upkeep.observe)
     hosts.on_forced_removal(upkeep.host_removed)
     cleanup.register(20, upkeep.delete_networks)
+    cleanup.on_visits(upkeep.visits)
 
 
 def seed(db: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ from pileus.core.jobs import Job, desire, periodic, workflow
 from pileus.core.jobs.tables import convergence
 from pileus.core.jobs.tables import job as job_table
 from pileus.core.services import Services
-from pileus.network import addresses, model, router_jobs, routers, rules, segments, workflows
-from pileus.network.tables import network, public_address, router, rule, segment_member
+from pileus.network import addresses, machines, model, router_jobs, routers, rules, segments, workflows
+from pileus.network.tables import network, nic, public_address, router, rule, segment_member
 from pileus.wire.hosts import Report, RouterState
 
 log = structlog.get_logger(__name__)
@@ -128,6 +129,25 @@ def host_removed(db: Connection, host_row: Row[Any]) -> None:
     db.execute(sa.delete(segment_member).where(segment_member.c.host_id == host_row.id))
     for network_id in left:
         segments.tell_others(db, network_id, host_row.id)
+
+
+def visits(db: Connection, account_ids: Collection[int]) -> list[tuple[int, str]]:
+    """Return the machines of others in networks of these accounts: whose they are, and which."""
+    there = machines.table()
+    found = (
+        sa.select(there.c.account_id, there.c.name, network.c.name.label("of"))
+        .select_from(network)
+        .join(nic, nic.c.network_id == network.c.id)
+        .join(there, there.c.id == nic.c.machine_id)
+        .where(
+            network.c.account_id.in_(account_ids),
+            network.c.removed.is_(None),
+            nic.c.removed.is_(None),
+            there.c.account_id != network.c.account_id,
+        )
+        .order_by(there.c.id)
+    )
+    return [(row.account_id, f"machine {row.name} is in network {row.of}") for row in db.execute(found)]
 
 
 def delete_networks(job: Job, account_id: int) -> None:

@@ -16,7 +16,7 @@ from pileus.core.errors import InUse, InvalidParameter, MissingParameter, Permis
 from pileus.core.listing import ListCommand, Query, in_subtree
 from pileus.core.parameters import Ref, is_uuid
 from pileus.core.settings import declare
-from pileus.identity import callers, passwords, roles, store, views, workflows
+from pileus.identity import callers, cleanup, passwords, roles, store, views, workflows
 from pileus.identity.commands.users import NewUser, add_user, check_user
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, role
@@ -197,6 +197,7 @@ class DeleteAccount(Command):
             raise InUse(
                 f"account {self.id.name} is the only admin of project {ruled[0]}; hand it over or delete it first"
             )
+        cleanup.refuse_visited(call.db, [self.id.id], f"account {self.id.name}")
         workflows.mark_account(call.db, self.id)
         after_commit(call.db, lambda: callers.forget(call.services))
         call.describe(f"deleting account {self.id.name}", resource=("Account", self.id.uuid))

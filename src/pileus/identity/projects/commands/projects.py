@@ -274,6 +274,7 @@ class DeleteProject(Command):
         left = [] if self.cleanup else cleanup.remains(call.db, self.id.account_id)
         if left:
             raise InUse(f"the project owns {', '.join(left)}; delete these first or pass cleanup=true")
+        cleanup.refuse_visited(call.db, [self.id.account_id], f"project {self.id.name}")
         before = self.id.state
         if not change(call.db, project, self.id.id, expect={"state": before, "removed": None}, state=changes.DISABLED):
             raise ConcurrentChange("the project changed meanwhile; try again")
