@@ -81,3 +81,33 @@ def test_a_dedicated_zone_is_seen_by_its_domain_only(cloud: Cloud) -> None:
         "within zone"
         in refused(cloud, "dedicateZone", zoneid=zone["zone"], domainid=cloud.stranger.account["domainid"]).text
     )
+
+
+def test_what_was_dedicated_is_released_with_its_account_or_domain(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=2)
+    first, second = (host["id"] for host in cloud.list("listHosts", type="Routing"))
+    other, upper = cloud.domain("other-domain"), cloud.domain("upper")
+    account, domain = own(cloud), {"domainid": other["id"]}
+    addresses = {"zoneid": zone["zone"], "gateway": "198.51.100.1", "netmask": "255.255.255.0", "vlan": "untagged"}
+    for number, owner in ((10, account), (20, domain)):
+        ends = {"startip": f"198.51.100.{number}", "endip": f"198.51.100.{number + 5}"}
+        cloud.api("createVlanIpRange", physicalnetworkid=zone["physical"], **addresses, **ends, **owner)
+    cloud.job("dedicateHost", hostid=first, **account)
+    cloud.job("dedicateHost", hostid=second, **domain)
+    size = {"cpunumber": 1, "cpuspeed": 500, "memory": 512}
+    for name, of in (("only", other["id"]), ("both", f"{other['id']},{upper['id']}")):
+        cloud.api("createServiceOffering", name=name, displaytext=name, domainid=of, **size)
+
+    def ranges() -> list[str]:
+        return [each["startip"] for each in cloud.list("listVlanIpRanges") if "domainid" in each]
+
+    assert ranges() == ["198.51.100.10", "198.51.100.20"]
+    cloud.job("deleteAccount", id=cloud.user.account["id"])
+    assert ranges() == ["198.51.100.20"]
+    assert [each["hostid"] for each in cloud.list("listDedicatedHosts")] == [second]
+    cloud.job("deleteDomain", id=other["id"], cleanup=True)
+    assert ranges() == []
+    assert cloud.list("listDedicatedHosts") == []
+    left = {each["name"]: each.get("domainid") for each in cloud.list("listServiceOfferings")}
+    assert "only" not in left
+    assert left["both"] == upper["id"]

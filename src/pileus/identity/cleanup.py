@@ -23,6 +23,7 @@ MACHINES = 10
 _cleaners: list[tuple[int, Cleaner]] = []
 _pausers: list[Cleaner] = []
 _visits: list[Visits] = []
+_leavers: list[Callable[[Connection, Collection[int]], None]] = []
 _PART_OF_THE_ACCOUNT = {"user_", "project"}
 
 
@@ -66,6 +67,17 @@ def pause(job: Job, account_id: int) -> None:
     """Bring everything that the account runs to a halt (it was suspended or disabled)."""
     for each in _pausers:
         each(job, account_id)
+
+
+def on_domains_gone(function: Callable[[Connection, Collection[int]], None]) -> None:
+    """Register how a slice lets go of domains: called in the transaction that removes them, with their ids."""
+    _leavers.append(function)
+
+
+def domains_gone(db: Connection, domain_ids: Collection[int]) -> None:
+    """Let every slice forget what was for these domains only."""
+    for each in _leavers:
+        each(db, domain_ids)
 
 
 def remains(db: Connection, account_id: int) -> list[str]:

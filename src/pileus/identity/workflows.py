@@ -12,7 +12,7 @@ from pileus.core.database import change, now, one
 from pileus.core.errors import ConcurrentChange, InUse
 from pileus.core.jobs import Job, JobFailed, undo, workflow
 from pileus.identity import cleanup
-from pileus.identity.cleanup import refuse_visited, visitors
+from pileus.identity.cleanup import domains_gone, refuse_visited, visitors
 from pileus.identity.ldap.tables import ldap_configuration, ldap_link
 from pileus.identity.projects import changes
 from pileus.identity.tables import account, domain, session, user
@@ -139,6 +139,7 @@ def _remove_domain(db: Connection, domain_id: int) -> None:
         raise InUse(f"the domain got {count} accounts meanwhile; delete these first")
     for table in (ldap_link, ldap_configuration):
         db.execute(sa.delete(table).where(table.c.domain_id.in_(ids)))
+    domains_gone(db, list(db.execute(ids).scalars()))
     db.execute(sa.update(domain).where(below).values(removed=now()))
 
 

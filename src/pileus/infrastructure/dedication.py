@@ -5,7 +5,7 @@ Others' machines and routers are not placed there.  Owners may use what is dedic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -152,15 +152,18 @@ def release(db: Connection, kind: str, row: Row[Any], *, must: bool = True) -> N
 
 def release_account(job: Job, account_id: int) -> None:
     """Release what is dedicated to an account that is deleted."""
+    job.commit("infrastructure/dedications", lambda db: _release(db, dedication.c.account_id == account_id))
 
-    def work(db: Connection) -> None:
-        zones = sa.select(dedication.c.zone_id).where(
-            dedication.c.account_id == account_id, dedication.c.zone_id.is_not(None)
-        )
-        db.execute(sa.update(zone).where(zone.c.id.in_(zones)).values(domain_id=None))
-        db.execute(sa.delete(dedication).where(dedication.c.account_id == account_id))
 
-    job.commit("infrastructure/dedications", work)
+def release_domains(db: Connection, domain_ids: Collection[int]) -> None:
+    """Release what is dedicated to domains that are deleted."""
+    _release(db, dedication.c.domain_id.in_(domain_ids))
+
+
+def _release(db: Connection, whose: sa.ColumnElement[bool]) -> None:
+    zones = sa.select(dedication.c.zone_id).where(whose, dedication.c.zone_id.is_not(None))
+    db.execute(sa.update(zone).where(zone.c.id.in_(zones)).values(domain_id=None))
+    db.execute(sa.delete(dedication).where(whose))
 
 
 def views(db: Connection, kind: str, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import importlib
 from sqlalchemy import Connection
 
 from pileus.identity import cleanup as accounts
-from pileus.infrastructure import agents, dedication, entities
+from pileus.infrastructure import agents, dedication, entities, restricted
 
 _MODULES = (
     "commands.zones",
@@ -36,6 +36,8 @@ def load() -> None:
     """Register everything."""
     entities.register()
     accounts.register(35, dedication.release_account)
+    accounts.on_domains_gone(dedication.release_domains)
+    accounts.on_domains_gone(restricted.domains_gone)
     agents.register()
     for name in _MODULES:
         importlib.import_module(f"pileus.infrastructure.{name}")

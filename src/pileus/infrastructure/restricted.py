@@ -6,14 +6,14 @@ offering is for everything below the domain too.  Few offerings are restricted, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.engine import Row
 
-from pileus.core import entities
+from pileus.core import database, entities
 from pileus.core.calls import Call, Caller
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
 from pileus.core.listing import related
@@ -170,3 +170,20 @@ def refuse_set(command: Any, *names: str) -> None:
     for name in names:
         if getattr(command, name):
             raise InvalidParameter(f"parameter {name}=true is not supported by this server yet; leave it out")
+
+
+def domains_gone(db: Connection, domain_ids: Collection[int]) -> None:
+    """Remove the offerings that were for deleted domains only, and take these domains out of the others."""
+    gone = set(domain_ids)
+    for table in database.metadata.sorted_tables:
+        if "domain_ids" not in table.c:
+            continue
+        own = sa.select(table.c.id, table.c.domain_ids).where(
+            table.c.removed.is_(None), sa.cast(table.c.domain_ids, sa.String) != "[]"
+        )
+        for row in db.execute(own).all():
+            left = [id_ for id_ in row.domain_ids if id_ not in gone]
+            if not left:
+                database.change(db, table, row.id, removed=database.now(), state="Inactive")
+            elif len(left) < len(row.domain_ids):
+                database.change(db, table, row.id, domain_ids=left)

@@ -41,6 +41,7 @@ def load() -> None:
     hosts.on_forced_removal(upkeep.host_removed)
     cleanup.register(20, upkeep.delete_networks)
     cleanup.on_visits(upkeep.visits)
+    cleanup.on_domains_gone(upkeep.domains_gone)
 
 
 def seed(db: Connection) -> None:

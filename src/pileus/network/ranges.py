@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
 from pileus.core.listing import related
-from pileus.identity.store import owner_fields, owners
+from pileus.identity.store import display_path, owner_fields, owners
+from pileus.identity.tables import domain
 from pileus.infrastructure import tables
 from pileus.network.tables import public_address
 
@@ -86,11 +87,12 @@ def in_use(db: Connection, range_id: int, limit: int = 4) -> list[str]:
 
 
 def vlan_ip_ranges(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> list[dict[str, Any]]:
-    """Return ranges of public addresses, with the account that one is dedicated to."""
+    """Return ranges of public addresses, with the account or domain that one is dedicated to."""
     zones = related(db, tables.zone, (row.zone_id for row in rows))
     wires = related(db, tables.physical_network, (row.physical_network_id for row in rows))
     pods = related(db, tables.pod, (row.pod_id for row in rows))
     accounts = owners(db, [row for row in rows if row.account_id is not None])
+    whole = related(db, domain, (row.domain_id for row in rows if row.account_id is None))
     return [
         {
             "id": row.uuid,
@@ -107,7 +109,13 @@ def vlan_ip_ranges(db: Connection, rows: Sequence[Row[Any]], *, admin: bool) -> 
             "podid": pods[row.pod_id].uuid if row.pod_id in pods else None,
             "podname": pods[row.pod_id].name if row.pod_id in pods else None,
             "forsystemvms": False,
-            **owner_fields(accounts.get(row.account_id)),
+            **(_whole_domain(whole.get(row.domain_id)) or owner_fields(accounts.get(row.account_id))),
         }
         for row in rows
     ]
+
+
+def _whole_domain(of: Row[Any] | None) -> dict[str, Any]:
+    if of is None:
+        return {}
+    return {"domainid": of.uuid, "domain": of.name, "domainpath": display_path(of.path)}

@@ -16,7 +16,7 @@ from pileus.core.jobs.tables import convergence
 from pileus.core.jobs.tables import job as job_table
 from pileus.core.services import Services
 from pileus.network import addresses, machines, model, router_jobs, routers, rules, segments, workflows
-from pileus.network.tables import network, nic, public_address, router, rule, segment_member
+from pileus.network.tables import ip_range, network, nic, public_address, router, rule, segment_member
 from pileus.wire.hosts import Report, RouterState
 
 log = structlog.get_logger(__name__)
@@ -173,5 +173,15 @@ def delete_networks(job: Job, account_id: int) -> None:
         db.execute(sa.delete(rule).where(rule.c.address_id.in_(ids)))
         rules.unmap(db, ids)
         addresses.give_back(db, ids)
+        _release(db, ip_range.c.account_id == account_id)
 
     job.commit("addresses", let_go)
+
+
+def domains_gone(db: Connection, domain_ids: Collection[int]) -> None:
+    """Release the ranges of public addresses that were dedicated to domains that are deleted."""
+    _release(db, ip_range.c.domain_id.in_(domain_ids))
+
+
+def _release(db: Connection, whose: sa.ColumnElement[bool]) -> None:
+    db.execute(sa.update(ip_range).where(whose).values(account_id=None, domain_id=None))
