@@ -1,7 +1,7 @@
 """Downloads from URLs that users name: never from an address inside that was not allowed.
 
-A name is resolved once, every address that it has is checked, and the connection goes to the checked one, so that a
-second answer of the name server changes nothing.  Each redirect is checked in the same way.
+A name is resolved once, every address that it has is checked, and the connection goes to the first of them that takes
+one, so that a second answer of the name server changes nothing.  Each redirect is checked in the same way.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -101,13 +101,23 @@ def download(
     prepared = _by_name if proxy else _pinned
     with httpx.Client(verify=_context(trusted), timeout=_TIMEOUT, trust_env=False, proxy=proxy or None) as client:
         for hop in range(MOST_REDIRECTS + 1):
-            with client.stream("GET", **prepared(url, _ANYWHERE if named_by_admin and not hop else allowed)) as answer:
+            requests = prepared(url, _ANYWHERE if named_by_admin and not hop else allowed)
+            with closing(_answer(client, requests)) as answer:
                 if not answer.has_redirect_location:
                     answer.raise_for_status()
                     yield answer
                     return
                 url = urljoin(url, answer.headers["location"])
     raise httpx.TooManyRedirects(f"more than {MOST_REDIRECTS} redirects")
+
+
+def _answer(client: httpx.Client, requests: Sequence[dict[str, Any]]) -> httpx.Response:
+    """Return the first answer, as a stream: a server that has several addresses may not be reached by each."""
+    *first, last = [client.build_request("GET", **each) for each in requests]
+    for request in first:
+        with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+            return client.send(request, stream=True)
+    return client.send(last, stream=True)
 
 
 def _parsed(url: str) -> httpx.URL:
@@ -120,28 +130,31 @@ def _parsed(url: str) -> httpx.URL:
     return parsed
 
 
-def _by_name(url: str, allowed: Sequence[Network]) -> dict[str, Any]:
+def _by_name(url: str, allowed: Sequence[Network]) -> list[dict[str, Any]]:
     """Return the request for a URL as a proxy gets it: by its name, which is checked when it is known here too."""
     parsed = _parsed(url)
     # Behind a proxy the names of the world are often not to be had: the proxy knows, and decides.
     with suppress(httpx.ConnectError):
         _resolve(parsed.host, 0, allowed)
-    return {"url": parsed, "headers": {"accept-encoding": "identity"}}
+    return [{"url": parsed, "headers": {"accept-encoding": "identity"}}]
 
 
-def _pinned(url: str, allowed: Sequence[Network]) -> dict[str, Any]:
-    """Return the request for a URL, addressed to the checked address instead of the name."""
+def _pinned(url: str, allowed: Sequence[Network]) -> list[dict[str, Any]]:
+    """Return the requests for a URL, addressed to the checked addresses instead of the name."""
     parsed = _parsed(url)
-    address = _resolve(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80), allowed)
-    return {
-        "url": parsed.copy_with(host=str(address)),
-        "headers": {"host": parsed.netloc.decode("ascii"), "accept-encoding": "identity"},
-        "extensions": {"sni_hostname": parsed.raw_host.decode("ascii")},
-    }
+    addresses = _resolve(parsed.host, parsed.port or (443 if parsed.scheme == "https" else 80), allowed)
+    return [
+        {
+            "url": parsed.copy_with(host=str(address)),
+            "headers": {"host": parsed.netloc.decode("ascii"), "accept-encoding": "identity"},
+            "extensions": {"sni_hostname": parsed.raw_host.decode("ascii")},
+        }
+        for address in addresses
+    ]
 
 
-def _resolve(name: str, port: int, allowed: Sequence[Network]) -> Address:
-    """Return the first address of a name, after all that it has were checked."""
+def _resolve(name: str, port: int, allowed: Sequence[Network]) -> list[Address]:
+    """Return the addresses of a name, all of them checked."""
     try:
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -149,7 +162,7 @@ def _resolve(name: str, port: int, allowed: Sequence[Network]) -> Address:
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     for address in addresses:
         refuse_internal(address, allowed)
-    return addresses[0]
+    return list(dict.fromkeys(addresses))
 
 
 def _meant(address: Address) -> Address:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import math
+import socket
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -20,6 +21,8 @@ from pileus.identity.ldap.config import Config
 from pileus.identity.ldap.errors import Unavailable
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 2.0
 MOST = 20_000
@@ -166,7 +169,7 @@ def connect(config: Config) -> Generator[Directory]:
     reasons: list[str] = []
     for place in in_turn:
         try:
-            directory = _open(config, place)
+            directory = _first(config, place, lambda server: _open(config, server))
         except Unavailable as error:
             _failed[place] = time.monotonic() + _SHUNNED
             reasons.append(f"{place[0]}:{place[1]}: {error}")
@@ -182,9 +185,12 @@ def connect(config: Config) -> Generator[Directory]:
 
 def probe(config: Config) -> None:
     """Check that the (one) server takes connections; raises Unavailable."""
-    library = _library()
+    _first(config, config.servers[0], lambda server: _reach(config, server))
+
+
+def _reach(config: Config, server: Any) -> None:
     with _calls():
-        connection = library.Connection(_server(config, config.servers[0]), receive_timeout=_whole(config))
+        connection = _library().Connection(server, receive_timeout=_whole(config))
         try:
             connection.open()
         finally:
@@ -243,8 +249,29 @@ def _whole(config: Config) -> int:
     return max(1, math.ceil(config.seconds))
 
 
-def _open(config: Config, place: tuple[str, int]) -> Directory:
-    server = _server(config, place)
+def _first(config: Config, place: tuple[str, int], do: Callable[[Any], T]) -> T:
+    """Do something with a server at the first of its addresses where that works.
+
+    The library could try them itself, but leaves the sockets open of those that do not answer.
+    """
+    name, port = place
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unavailable(f"the name {name} cannot be resolved: {error}") from error
+    *others, last = dict.fromkeys(str(entry[4][0]) for entry in found)
+    for address in others:
+        try:
+            return do(_server(config, name, address, port))
+        except Unavailable as error:
+            log.info(
+                "a directory does not answer at one of its addresses", server=name, address=address, why=str(error)
+            )
+    return do(_server(config, name, last, port))
+
+
+def _open(config: Config, server: Any) -> Directory:
+    """Sign in at a server."""
     with _calls():
         connection = _connection(config, server, config.principal, config.password.encode())
         bound = False
@@ -275,12 +302,12 @@ def _connection(config: Config, server: Any, dn: str, password: bytes) -> Any:
     )
 
 
-def _server(config: Config, place: tuple[str, int]) -> Any:
+def _server(config: Config, name: str, address: str, port: int) -> Any:
     library = _library()
-    tls = _tls(config) if config.truststore else None
+    tls = _tls(config, name) if config.truststore else None
     return library.Server(
-        place[0],
-        port=place[1],
+        address,
+        port=port,
         use_ssl=tls is not None,
         tls=tls,
         get_info=library.NONE,
@@ -288,15 +315,15 @@ def _server(config: Config, place: tuple[str, int]) -> Any:
     )
 
 
-def _tls(config: Config) -> Any:
-    """Return TLS as the standard library checks it: the library's own needs a deprecated function."""
+def _tls(config: Config, name: str) -> Any:
+    """Return TLS with a server of this name as the standard library checks it; the library's own way is deprecated."""
     made = trust.context(config.truststore, config.truststore_password)
     library: Any = _library()
 
     class Checked(library.Tls):
         def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
             del do_handshake
-            connection.socket = made.wrap_socket(connection.socket, server_hostname=connection.server.host)
+            connection.socket = made.wrap_socket(connection.socket, server_hostname=name)
 
     return Checked()
 
