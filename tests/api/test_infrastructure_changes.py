@@ -56,10 +56,17 @@ def test_zones_of_all_kinds(cloud: Cloud) -> None:
     with pytest.raises(Refused, match="has its physical network: p"):
         cloud.job("createPhysicalNetwork", name="q", zoneid=basic["id"])
     isolated = cloud.list("listNetworkOfferings", name="DefaultIsolatedNetworkOfferingWithSourceNatService")[0]["id"]
-    with pytest.raises(Refused, match="Basic zone basic"):
+    with pytest.raises(Refused, match="zone basic share networks"):
         cloud.api("createNetwork", name="n", zoneid=basic["id"], networkofferingid=isolated)
-    with pytest.raises(Refused, match="securitygroupenabled"):
-        cloud.api("createZone", name="sg", networktype="Advanced", securitygroupenabled=True, **servers)
+    assert cloud.api("listCapabilities")["capability"]["securitygroupsenabled"] is False
+    for kind in ("Basic", "Advanced"):
+        made = cloud.api("createZone", name=f"sg-{kind}", networktype=kind, securitygroupenabled=True, **servers)[
+            "zone"
+        ]
+        assert made["securitygroupsenabled"] is True
+        with pytest.raises(Refused, match="share networks"):
+            cloud.api("createNetwork", name="n", zoneid=made["id"], networkofferingid=isolated)
+    assert cloud.api("listCapabilities")["capability"]["securitygroupsenabled"] is True
 
 
 def test_traffic_types_change_and_go(cloud: Cloud) -> None:

@@ -52,7 +52,7 @@ def test_zone_is_made_disabled_then_enabled(cloud: Cloud) -> None:
         ({"guestcidraddress": "10.1.1.7/24"}, "guestcidraddress"),
         ({"domain": "-bad-.example"}, "domain"),
         ({"allocationstate": "Perhaps"}, "allocationstate"),
-        ({"securitygroupenabled": True}, "securitygroupenabled"),
+        ({"securitygroupenabled": True, "isedge": True}, "isedge"),
         ({"internaldns1": ""}, "internaldns1"),
     ],
 )

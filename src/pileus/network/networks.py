@@ -76,10 +76,10 @@ class NewNetwork(msgspec.Struct, frozen=True, kw_only=True):
 def make(call: Call, new: NewNetwork) -> Row[Any]:
     """Check a new network against the zone's rules of the moment, and write it (state Allocated)."""
     db = call.db
-    if new.zone.network_type == BASIC:
+    if new.zone.network_type == BASIC or new.zone.security_groups:
         raise InvalidParameter(
-            f"parameter zoneid: guests of the Basic zone {new.zone.name} share one network with security groups, which "
-            "are not supported yet; networks of one's own need an Advanced zone"
+            f"parameter zoneid: guests of zone {new.zone.name} share networks, which are not supported yet; networks "
+            "of one's own need an Advanced zone without security groups"
         )
     check_offering(db, new)
     physical = new.physical if new.physical is not None else _physical(db, new)

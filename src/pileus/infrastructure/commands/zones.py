@@ -72,15 +72,15 @@ class CreateZone(ZoneAddresses):
     storageaccessgroups: list[str] | None = None
 
     def check(self) -> None:
-        """Check the kind of zone: Basic ones have no guest network of their own, security groups come later."""
+        """Check the kind of zone: Basic ones have no guest network of their own."""
         super().check()
         self.networktype = model.one_of("networktype", self.networktype, (model.BASIC, model.ADVANCED))
         if self.networktype == model.BASIC and self.guestcidraddress:
             raise InvalidParameter("parameter guestcidraddress goes together with networktype=Advanced")
         if self.networktype == model.BASIC and self.isedge:
             raise InvalidParameter("parameter isedge goes together with networktype=Advanced")
-        if self.securitygroupenabled:
-            raise InvalidParameter("parameter securitygroupenabled: security groups are not supported yet")
+        if self.securitygroupenabled and self.isedge:
+            raise InvalidParameter("parameter isedge: edge zones have no security groups")
 
     def run(self, call: Call) -> dict[str, Any]:
         """Create the zone."""
@@ -92,6 +92,7 @@ class CreateZone(ZoneAddresses):
             uuid=uuid,
             name=self.name,
             network_type=self.networktype,
+            security_groups=self.securitygroupenabled,
             dns1=self.dns1,
             dns2=self.dns2 or None,
             internal_dns1=self.internaldns1,
