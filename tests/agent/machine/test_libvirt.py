@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -30,6 +32,14 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 PREFIX = "tlv"
+# Ends Python, then lingers in the C library's exit, where libvirt's threads used to call into what was gone.
+LINGERING = """
+import ctypes, sys
+from pileus.drivers.hypervisors.connection import Connections
+ctypes.CDLL(None)["__cxa_atexit"](ctypes.CDLL(None).sleep, ctypes.c_void_p(2), None)
+Connections(lambda: sys.argv[1]).open().getVersion()
+print("used", flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -308,3 +318,19 @@ def test_libvirtd_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RuntimeError, match=r"libvirtd ended with 1: unshare: .*/nowhere"):
         Libvirtd(tmp_path / "libvirt", PREFIX).start()
     assert time.monotonic() - begin < 10
+
+
+def test_a_process_that_used_libvirt_ends_well_when_libvirt_ends_with_it(tmp_path: Path) -> None:
+    daemon = Libvirtd(tmp_path / "libvirt", PREFIX)
+    daemon.start()
+    command = [sys.executable, "-c", LINGERING, daemon.uri()]
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE)) for _ in range(6)]
+        try:
+            for child in children:
+                assert child.stdout is not None
+                assert child.stdout.readline() == b"used\n"
+            time.sleep(0.3)  # Python has ended, the processes linger
+        finally:
+            daemon.stop()
+    assert [child.returncode for child in children] == [0] * 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 from collections.abc import Callable
@@ -16,8 +17,10 @@ log = structlog.get_logger(__name__)
 
 _KEEPALIVE_SECONDS, _KEEPALIVE_COUNT = 5, 3
 _LOOK_SECONDS = 2.0
+_LOOP_TICK_SECONDS = 1.0
 _loop_lock = threading.Lock()
 _loop: threading.Thread | None = None
+_ending = threading.Event()
 
 
 def start_event_loop() -> None:
@@ -29,9 +32,10 @@ def start_event_loop() -> None:
         libvirt.virEventRegisterDefaultImpl()
         libvirt.registerErrorHandler(_quiet, None)
         # Without a timer the loop would sleep in poll() until something else happens.
-        libvirt.virEventAddTimeout(1000, _tick, None)
+        libvirt.virEventAddTimeout(round(1000 * _LOOP_TICK_SECONDS), _tick, None)
         _loop = threading.Thread(target=_run_loop, name="libvirt-events", daemon=True)
         _loop.start()
+        atexit.register(_end_event_loop, _loop)
 
 
 class Connections:
@@ -119,8 +123,16 @@ def _alive(connection: libvirt.virConnect) -> bool:
         return False
 
 
+def _end_event_loop(loop: threading.Thread) -> None:
+    """End the loop before the interpreter goes: a callback into one that is gone kills the process (SIGSEGV)."""
+    _ending.set()
+    libvirt.virEventAddTimeout(0, _tick, None)  # wakes the loop
+    loop.join(2 * _LOOP_TICK_SECONDS)
+    libvirt.registerErrorHandler(None, None)  # pyright: ignore[reportArgumentType] -- None takes it away
+
+
 def _run_loop() -> None:
-    while True:
+    while not _ending.is_set():
         if libvirt.virEventRunDefaultImpl() < 0:
             log.error("libvirt's event loop failed once; going on")
 
