@@ -162,11 +162,11 @@ def nat_ratio(lab: Lab, web: Client, internet: Client) -> None:
 
 
 def memory(lab: Lab) -> None:
-    """Report what the metadata process holds, which is one for all routers."""
-    (pid,) = network.run(["pgrep", "-f", f"metadata_server --state {lab.context.data}"]).split()
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    report("router.metadata_process", kib / 1024, "MiB", "-")
+    """Report what the metadata process and its worker hold, which are there once for all routers."""
+    pids = network.run(["pgrep", "-f", f"metadata_server --state {lab.context.data}"]).split()
+    held = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    kib = sum(int(line.split()[1]) for line in held if line.startswith("Pss:"))
+    report("router.metadata_processes", kib / 1024, "MiB", "-")
 
 
 def main() -> None:

@@ -103,6 +103,10 @@ HERE = {
 CASES = {
     "domain_tcg": (SPEC, domain_xml.Circumstances(accelerator="tcg", **HERE)),
     "domain_kvm": (SPEC, domain_xml.Circumstances(accelerator="kvm", shares=True, **HERE)),
+    "domain_limited": (
+        msgspec.structs.replace(SPEC, cpu_limited=True),
+        domain_xml.Circumstances(accelerator="kvm", shares=True, cpu_mhz=2500, **HERE),
+    ),
     "domain_large": (LARGE, domain_xml.Circumstances(accelerator="tcg", shares=True, cache="writeback", **HERE)),
     "domain_throttled": (THROTTLED, domain_xml.Circumstances(accelerator="kvm", **HERE)),
     "domain_tuned": (TUNED, domain_xml.Circumstances(accelerator="kvm", **HERE)),

@@ -21,6 +21,8 @@ from pileus.agent.context import AgentContext, PublicNetwork
 from pileus.agent.fetch import Fetcher
 from pileus.agent.journal import RETENTION_SECONDS, Journal
 from pileus.agent.libvirtd import Libvirtd
+from pileus.agent.linux import cpu_limits
+from pileus.agent.linux.probe import cpu_mhz
 from pileus.agent.management import Management, host_context
 from pileus.agent.operations import host, machine, network, pool, router, volume
 from pileus.agent.report import Reporter
@@ -101,6 +103,7 @@ def teardown(folder: Folder) -> None:
             context = AgentContext(data=folder.path, prefix=settings.prefix, host=settings.host)
         own.stop()
         network.teardown(context)
+        cpu_limits.remove(settings.prefix)
         (folder.path / "boot").unlink(missing_ok=True)
         log.info("agent is torn down", folder=str(folder.path))
 
@@ -130,6 +133,7 @@ def make_context(folder: Folder, settings: Settings, own: Libvirtd | None) -> Ag
         consoles=folder.path / "consoles",
         accelerator=found,
         shared=own is None,
+        cpu_mhz=cpu_mhz(),
     )
     version = hypervisor.version()
     return AgentContext(

@@ -16,7 +16,8 @@ from pathlib import Path
 import structlog
 
 from pileus.agent import registry
-from pileus.agent.linux.probe import kernel_isolation
+from pileus.agent.linux import cpu_limits
+from pileus.agent.linux.probe import cpu_mhz, kernel_isolation
 from pileus.agent.settings import Settings
 from pileus.wire.hosts import HostFacts
 
@@ -84,12 +85,13 @@ def gather(settings: Settings, found: str, hypervisor_version: str = "") -> Host
         hypervisor_version=hypervisor_version or emulator_version(),
         accelerator=found,
         cpus=len(os.sched_getaffinity(0)),
-        cpu_mhz=_cpu_mhz(cpuinfo),
+        cpu_mhz=cpu_mhz(),
         cpu_model=_field(cpuinfo, "model name"),
         memory_mib=memory_mib()[0],
         cpu_sockets=cpu_sockets(cpuinfo),
         tunnel_address=settings.tunnel_address,
         isolation=sorted(kernel_isolation()),
+        limits_cpu=cpu_limits.supported(),
         operations=registry.kinds(),
         version=importlib.metadata.version("pileus"),
         labels=settings.labels,
@@ -127,11 +129,3 @@ def _cpu_flags(cpuinfo: str) -> set[str]:
 def _field(cpuinfo: str, name: str) -> str:
     match = re.search(rf"^{re.escape(name)}\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     return match.group(1).strip() if match else ""
-
-
-def _cpu_mhz(cpuinfo: str) -> int:
-    """Return the CPU's highest frequency; where the kernel does not tell it, the present one."""
-    highest = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
-    if highest.exists():
-        return int(highest.read_text()) // 1000
-    return round(float(_field(cpuinfo, "cpu MHz") or "1000"))

@@ -115,7 +115,9 @@ def reserve(
     if not where.planner:
         where = msgspec.structs.replace(where, planner=offering.planner or planner)
     request = _request(db, row, offering, volumes, where)
-    found = placement.of(db).reserve(db, request, lambda place: _take(db, row, volumes, place, generation))
+    found = placement.of(db).reserve(
+        db, request, lambda place: _take(db, row, offering, volumes, place, generation=generation)
+    )
     if isinstance(found, Refusal):
         raise InsufficientCapacity(refusal_text(found, admin=admin))
     return found
@@ -160,6 +162,7 @@ def _request(
         hypervisor=row.hypervisor,
         cpus=row.cpus,
         cpu_mhz=row.cpu_mhz,
+        cpu_limited=offering.limit_cpu,
         memory=row.memory_mib,
         disks=tuple(disks),
         host_tags=unpack_tags(offering.host_tags),
@@ -196,8 +199,10 @@ def _kept_in(row: Row[Any]) -> int | None:
 def _take(
     db: Connection,
     row: Row[Any],
+    offering: Row[Any],
     volumes: Sequence[tuple[Row[Any], Terms]],
     found: placement.Reserved,
+    *,
     generation: int,
 ) -> Placed:
     if not database.change(
@@ -222,6 +227,7 @@ def _take(
         uuid=row.uuid,
         cpus=row.cpus,
         cpu_mhz=row.cpu_mhz,
+        cpu_limited=offering.limit_cpu,
         memory_mib=row.memory_mib,
         disks=[msgspec.structs.replace(disk, io=options.io) for disk in disks],
         io_threads=options.io_threads,

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as Xml
 
 import msgspec
 
-from pileus.dataplane import names
+from pileus.dataplane import cpu_quota, names
 from pileus.wire.machines import Disk, MachineSpec, Nic, Throttle
 
 NAMESPACE = "urn:pileus:machine:1"  # of the metadata element that marks a domain as ours
@@ -27,7 +27,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     bridges: Mapping[str, str]  # NIC uuid -> bridge
     emulator: str = "/usr/bin/qemu-system-x86_64"
     cache: str = "none"  # of the disks; "writeback" where the file system cannot do direct I/O
-    shares: bool = False  # whether cgroups can weigh the CPU
+    shares: bool = False  # whether cgroups can weigh the CPU, and limit it
+    cpu_mhz: int = 0  # of one core of the host
 
 
 def render(spec: MachineSpec, here: Circumstances) -> str:
@@ -49,7 +50,11 @@ def render(spec: MachineSpec, here: Circumstances) -> str:
         _add(domain, "iothreads", str(spec.io_threads))
     if here.shares:
         shares = min(max(spec.cpus * spec.cpu_mhz, SMALLEST_SHARES), LARGEST_SHARES)
-        _add(_add(domain, "cputune"), "shares", str(shares))
+        tune = _add(domain, "cputune")
+        _add(tune, "shares", str(shares))
+        if spec.cpu_limited and here.cpu_mhz:
+            _add(tune, "global_period", str(cpu_quota.PERIOD))
+            _add(tune, "global_quota", str(cpu_quota.quota(spec, here.cpu_mhz)))
     _identity(domain, spec)
     _platform(domain, kvm=kvm)
     devices = _add(domain, "devices")

@@ -145,6 +145,7 @@ def simulated(url: str) -> Found:
         memory_mib=SIMULATED_MEMORY_MIB,
         cpu_sockets=SIMULATED_SOCKETS,
         version="1",
+        limits_cpu=True,
         isolation=["vlan", "vxlan"],
     )
     return Found(uuid, name, _simulated_address(parts.hostname or "", uuid), 0, facts, "Up", None)
@@ -204,5 +205,6 @@ def columns_of(facts: HostFacts) -> dict[str, Any]:
         "cpu_mhz": facts.cpu_mhz,
         "memory_mib": facts.memory_mib,
         "accelerator": facts.accelerator,
+        "limits_cpu": facts.limits_cpu,
         "facts": msgspec.to_builtins(facts),
     }

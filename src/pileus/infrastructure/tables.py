@@ -180,6 +180,9 @@ host = sa.Table(
     sa.Column("used_cpu_mhz", type_id, nullable=False, server_default="0"),
     sa.Column("used_memory_mib", type_id, nullable=False, server_default="0"),
     sa.Column("accelerator", sa.String(16), nullable=False, server_default=""),
+    sa.Column(
+        "limits_cpu", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # it can keep machines below their MHz
     sa.Column("tags", sa.String(1024), nullable=False, server_default=""),  # ",ssd,gpu,": comma before and after each
     sa.Column("tag_rule", sa.String(4096)),  # instead of tags: says which offerings' machines the host takes
     sa.Column("access_groups", sa.String(1024), nullable=False, server_default=""),  # of storage: ",fast,dmz,"

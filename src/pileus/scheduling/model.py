@@ -29,6 +29,7 @@ class Host(msgspec.Struct, kw_only=True):
     enabled: bool  # its pod and cluster take machines
     cpus: int
     cpu_mhz: int  # of one core
+    limits_cpu: bool = False  # it can keep machines below their MHz
     cpu_limit: int  # MHz that may be promised: all cores, times overcommit
     memory_limit: int  # MiB that may be promised, overcommit included
     used_cpu: int  # MHz
@@ -80,6 +81,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor: str
     cpus: int
     cpu_mhz: int  # of one core
+    cpu_limited: bool = False  # it is never to have more
     memory: int  # MiB
     disks: tuple[Disk, ...] = ()
     host_tags: frozenset[str] = frozenset()

@@ -24,6 +24,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu_sockets: int = 0  # 0 = not known
     architecture: str = "x86_64"
     tunnel_address: str = ""  # for VXLAN
+    limits_cpu: bool = False  # whether it can keep machines below their MHz
     isolation: list[str] = []  # what the kernel can do: "vxlan", "vlan"
     operations: list[str] = []  # the kinds of operation that this agent knows
     version: str = ""

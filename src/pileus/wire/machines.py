@@ -65,6 +65,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     uuid: str
     cpus: int
     cpu_mhz: int
+    cpu_limited: bool = False  # it never has more than these MHz, even where nobody else wants them
     memory_mib: int
     disks: list[Disk]
     nics: list[Nic]

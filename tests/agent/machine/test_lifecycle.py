@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pileus.agent.linux.probe import cpu_mhz
 from pileus.core.channel import Address, HttpsChannel
 from pileus.core.mtls import client_context
 from pileus.dataplane import names
@@ -200,7 +201,8 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
         name="i-2-1-VM",
         uuid=str(uuid.uuid4()),
         cpus=1,
-        cpu_mhz=500,
+        cpu_mhz=round(0.6 * cpu_mhz()),
+        cpu_limited=True,
         memory_mib=32,
         disks=[Disk(volume=volume.uuid, pool=pool.uuid, path=made.result["path"], device=0)],
         nics=[nic],
@@ -225,6 +227,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     assert stale.failure.code == "stale"
 
     qemu = pid_of(host.data)
+    assert f"/pileus-{PREFIX}-{spec.name}" in Path(f"/proc/{qemu}/cgroup").read_text()
     host.end(signal.SIGKILL)
     keys = host.data / "agent" / "keys"
     certificate = (keys / "agent.crt").read_text()
@@ -265,6 +268,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     assert links() == set()
     assert f"pileus_{PREFIX}" not in output("nft", "list", "tables")
     assert str(host.data) not in Path("/proc/self/mountinfo").read_text()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/pileus-{PREFIX}-*"))
 
     host.start()
     seen = len(management.reports)
@@ -273,6 +277,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     )
     assert pid_of(host.data) not in {"", qemu}
     assert "rate 100Mbit" in output("tc", "qdisc", "show", "dev", tap)
+    assert f"/pileus-{PREFIX}-{spec.name}" in Path(f"/proc/{pid_of(host.data)}/cgroup").read_text()
     assert host.do("machine.stop", thing, {"name": spec.name, "timeout": 20}).state == "done"
     until(lambda: powers(management) == {spec.name: "off"}, 10, "the report of the stopped machine")
     host.end()

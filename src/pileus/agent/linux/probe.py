@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from pathlib import Path
 
 import pyroute2
 
@@ -32,3 +34,12 @@ def _try_all() -> list[str]:
         except pyroute2.NetlinkError:
             pass
     return working
+
+
+def cpu_mhz() -> int:
+    """Return the CPU's highest frequency; where the kernel does not tell it, the present one."""
+    highest = Path("/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
+    if highest.exists():
+        return int(highest.read_text()) // 1000
+    told = re.search(r"^cpu MHz\s*:\s*(\S+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return round(float(told.group(1) if told else "1000"))

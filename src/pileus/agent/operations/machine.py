@@ -11,7 +11,7 @@ import structlog
 
 from pileus.agent import machines
 from pileus.agent.context import AgentContext
-from pileus.agent.linux import guard, limits, segments
+from pileus.agent.linux import cpu_limits, guard, limits, segments
 from pileus.agent.linux.commands import CommandError
 from pileus.agent.registry import OperationError, Progress, operation
 from pileus.dataplane import checks
@@ -126,7 +126,7 @@ def restore(context: AgentContext) -> None:
 
 
 def look_after(context: AgentContext) -> None:
-    """Repair what keeps machines to their own addresses and rates; what fails is tried at each report."""
+    """Repair what keeps machines to their own addresses, rates and CPU; what fails is tried at each report."""
     known = machines.all_kept(context.data)
     try:
         if guard.ensure(context, (nic for each in known for nic in each.spec.nics)):
@@ -134,10 +134,13 @@ def look_after(context: AgentContext) -> None:
         changed = limits.ensure(context, (nic for each in known if each.running for nic in each.spec.nics))
         if changed:
             log.info("rates of NICs were limited", taps=changed)
+        limited = cpu_limits.ensure(context.prefix, (each.spec for each in known if each.running))
+        if limited:
+            log.info("CPU use was limited", machines=limited)
         _complaints.pop(context.data, None)
     except (CommandError, pyroute2.NetlinkError, OSError) as error:
         if _complaints.get(context.data) != str(error):  # it is tried every few seconds: said once
-            text = "the taps of machines cannot be kept in order; tried again at each report"
+            text = "machines cannot be kept to their addresses, rates and CPU; tried again at each report"
             log.exception(text, why=str(error))
         _complaints[context.data] = str(error)
 

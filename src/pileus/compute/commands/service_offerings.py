@@ -74,7 +74,7 @@ class CreateServiceOffering(qos.DiskCommand):
         """Check words, sizes, and which of them go together."""
         self.storagetype = model.one_of("storagetype", self.storagetype, ("shared", "local"))
         self.provisioningtype = model.one_of("provisioningtype", self.provisioningtype, PROVISIONING)
-        later = ("offerha", "limitcpuuse", "encryptroot", "gpudisplay")
+        later = ("offerha", "encryptroot", "gpudisplay")
         restricted.refuse_set(self, *later)
         self.check_disk()
         if self.deploymentplanner is not None:
@@ -135,6 +135,7 @@ class CreateServiceOffering(qos.DiskCommand):
             display_text=self.displaytext or self.name,
             cpus=self.cpunumber,
             cpu_mhz=self.cpuspeed,
+            limit_cpu=self.limitcpuuse,
             memory_mib=self.memory,
             customized=self.customized,
             limits={name: getattr(self, name) for name in _LIMITS if getattr(self, name) is not None},

@@ -63,14 +63,16 @@ class LibvirtHypervisor:
         consoles: Path,
         accelerator: str,
         shared: bool,
+        cpu_mhz: int = 0,
     ) -> None:
-        """Use the libvirtd at `uri()`; `shared` says that others have domains there too."""
+        """Use the libvirtd at `uri()`; `shared` says that others have domains there too, `cpu_mhz` is of one core."""
         self._connections = Connections(uri)
         self._cloud = cloud
         self._prefix = prefix
         self._consoles = consoles
         self._accelerator = accelerator
         self._shared = shared
+        self._cpu_mhz = cpu_mhz
         self._shares = shared  # our own libvirtd has no cgroup controllers
         self._watcher: Watcher | None = None
         self._known: dict[tuple[str, int], _Look] = {}  # by uuid and domain id
@@ -211,6 +213,7 @@ class LibvirtHypervisor:
             bridges=bridges,
             cache="none" if all(_direct_io(disk.path) for disk in spec.disks) else "writeback",
             shares=self._shares,
+            cpu_mhz=self._cpu_mhz,
         )
         return connection.defineXML(domain_xml.render(spec, here))
 

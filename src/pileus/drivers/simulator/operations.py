@@ -326,6 +326,7 @@ def facts(world: World, host: int, arguments: Nothing) -> HostFacts:
         cpu_model="simulated",
         memory_mib=MEMORY_MIB,
         cpu_sockets=2,
+        limits_cpu=True,
         isolation=["vxlan", "vlan"],
         operations=sorted(kinds),
         version="1",
