@@ -58,7 +58,7 @@ def take(
             .returning(*public_address.c)
         ).one_or_none()
         if found is not None:
-            usage.record(db, _use(found, "NET.IPASSIGN"))
+            usage.record(db, use(found, "NET.IPASSIGN"))
             return found
     if address is not None:
         raise InvalidParameter(f"parameter ipaddress: {address} is not a free public address of the zone")
@@ -89,7 +89,7 @@ def give_back(db: Connection, address_ids: list[int]) -> None:
         taken = sa.select(public_address).where(
             public_address.c.id.in_(address_ids), public_address.c.account_id.is_not(None)
         )
-        usage.record_all(db, [_use(row, "NET.IPRELEASE") for row in db.execute(taken.order_by(public_address.c.id))])
+        usage.record_all(db, [use(row, "NET.IPRELEASE") for row in db.execute(taken.order_by(public_address.c.id))])
         db.execute(
             sa.update(public_address)
             .where(public_address.c.id.in_(address_ids))
@@ -108,7 +108,8 @@ def give_back(db: Connection, address_ids: list[int]) -> None:
         )
 
 
-def _use(row: Row[Any], type_: str) -> usage.Change:
+def use(row: Row[Any], type_: str) -> usage.Change:
+    """Return what usage will be billed by: an address was assigned or released, as source NAT or not."""
     return usage.Change(
         type=type_,
         account_id=row.account_id,

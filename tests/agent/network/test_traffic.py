@@ -97,6 +97,21 @@ def test_static_nat_both_ways(lab: Lab, spec: RouterSpec, web: Client, db: Clien
     assert internet.ask(OWN, 80) == f"db {INTERNET}"
 
 
+def test_another_address_becomes_the_source_nat_address(
+    lab: Lab, spec: RouterSpec, web: Client, internet: Client
+) -> None:
+    both = static("")
+    swapped = [msgspec.structs.replace(each, source_nat=not each.source_nat) for each in both]
+    rules = {"firewall": [opened(SHARED, 8080)], "forwards": [forward(8080, 8080, 80)]}
+    lab.apply(public_addresses=both, **rules)
+    assert web.ask(INTERNET, 80) == f"net {SHARED}"
+    lab.apply(public_addresses=swapped, **rules)
+    assert web.ask(INTERNET, 80) == f"net {OWN}"
+    assert internet.ask(SHARED, 8080) == f"web {INTERNET}", "the former one goes on with its rules"
+    lab.apply(public_addresses=both)
+    assert web.ask(INTERNET, 80) == f"net {SHARED}"
+
+
 def test_guests_reach_their_own_public_addresses(
     lab: Lab, spec: RouterSpec, web: Client, db: Client, internet: Client
 ) -> None:

@@ -25,6 +25,7 @@ from pileus.network import (
     offering_changes,
     routers,
     segments,
+    source_nat,
     spans,
     views,
     workflows,
@@ -227,7 +228,9 @@ class ListNetworks(OwnedListCommand):
 
 @command("updateNetwork", event="NETWORK.UPDATE", ignored=("changecidr", "updateinsequence"))
 class UpdateNetwork(Command):
-    """Change a network's names, DNS domain, name servers, offering, MTUs or reservation; its router learns of it.
+    """Change a network's names, DNS domain, name servers, offering, MTUs, reservation or source NAT address.
+
+    Its router learns of it.
 
     guestvmcidr is the part of the network that machines keep to: the rest is reserved for other equipment.  With
     forced=true an offering may take services away that are in use, with their rules.
@@ -246,11 +249,14 @@ class UpdateNetwork(Command):
     guestvmcidr: str | None = None
     privatemtu: int | None = None
     publicmtu: int | None = None
+    sourcenatipaddress: str | None = None
     forced: bool = False
 
     def check(self) -> None:
         """Check domain, addresses and id."""
         check_addressing(self)
+        if self.sourcenatipaddress is not None:
+            self.sourcenatipaddress = address("sourcenatipaddress", self.sourcenatipaddress)
         if self.name == "":
             raise InvalidParameter("parameter name may not be emptied")
         if self.customid is not None and not is_uuid(self.customid):
@@ -290,7 +296,8 @@ class UpdateNetwork(Command):
             attachments.renamed(call.db, row.uuid, changes["uuid"])
         if "private_mtu" in changes:
             segments.tell_all(call.db, row.id)
-        wanted = routers.want(call.db, row.id) if _ROUTED & set(changes) else None
+        moved = self.sourcenatipaddress is not None and source_nat.move(call.db, row, offering, self.sourcenatipaddress)
+        wanted = routers.want(call.db, row.id) if moved or _ROUTED & set(changes) else None
         call.describe(f"changed network {row.name}")
         return call.submit(
             workflows.update,
