@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pileus.agent.linux import cpu_limits
 from pileus.agent.linux.probe import cpu_mhz
 from pileus.core.channel import Address, HttpsChannel
 from pileus.core.mtls import client_context
@@ -227,7 +228,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     assert stale.failure.code == "stale"
 
     qemu = pid_of(host.data)
-    assert f"/pileus-{PREFIX}-{spec.name}" in Path(f"/proc/{qemu}/cgroup").read_text()
+    assert limited(qemu, spec) is cpu_limits.supported()
     host.end(signal.SIGKILL)
     keys = host.data / "agent" / "keys"
     certificate = (keys / "agent.crt").read_text()
@@ -277,7 +278,7 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
     )
     assert pid_of(host.data) not in {"", qemu}
     assert "rate 100Mbit" in output("tc", "qdisc", "show", "dev", tap)
-    assert f"/pileus-{PREFIX}-{spec.name}" in Path(f"/proc/{pid_of(host.data)}/cgroup").read_text()
+    assert limited(pid_of(host.data), spec) is cpu_limits.supported()
     assert host.do("machine.stop", thing, {"name": spec.name, "timeout": 20}).state == "done"
     until(lambda: powers(management) == {spec.name: "off"}, 10, "the report of the stopped machine")
     host.end()
@@ -292,6 +293,10 @@ def test_a_machine_through_restart_teardown_and_return(host: Host):
 
 def powers(management: ManagementServer) -> dict[str, str]:
     return {machine.name: machine.power for machine in management.reports[-1].machines}
+
+
+def limited(pid: str, spec: MachineSpec) -> bool:
+    return f"/pileus-{PREFIX}-{spec.name}" in Path(f"/proc/{pid}/cgroup").read_text()
 
 
 def output(*command: str) -> str:
