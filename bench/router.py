@@ -150,7 +150,7 @@ def nat_ratio(lab: Lab, web: Client, internet: Client) -> None:
     opening = FirewallRule(address=PUBLIC, protocol="tcp", start=5201, end=5201)
     ours: list[float] = []
     by_hand: list[float] = []
-    for _ in range(5):
+    for _ in range(9):
         lab.apply(firewall=[*rules(1000), opening], forwards=[forward])
         networks.look_after(lab.context)
         ours.append(throughput(internet, web, PUBLIC) + throughput(web, internet, INTERNET))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,22 +22,25 @@ ROOT_PATH = "/"
 WHOLE: tuple[Key, ...] = tuple((kind, "") for kind in KINDS)
 """Every kind, whatever its tags."""
 
-Limits = dict[int, dict[Key, int]]
+Limits = dict[int, Mapping[Key, int]]
 Counts = dict[int, dict[Key, int]]
-"""Of accounts or domains by their internal ids."""
+"""Of accounts or domains by their internal ids; those without limits of their own share one mapping."""
+
+_FIELDS = tuple(
+    ((kind, ""), f"{facts.field}limit", f"{facts.field}total", f"{facts.field}available")
+    for kind, facts in KINDS.items()
+)
 
 
 def of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Limits:
     """Return the limits of accounts."""
     set_ = _set(db, resource_limit.c.account_id, rows)
-    unset = {
-        (type_, kind): checking.default(db, type_, kind) for type_ in {row.role_type for row in rows} for kind in KINDS
+    unset: dict[str, dict[Key, int]] = {
+        type_: {key: UNLIMITED if type_ == ADMIN else checking.default(db, type_, key[0]) for key in keys}
+        for type_ in {row.role_type for row in rows}
     }
     return {
-        row.id: {
-            key: UNLIMITED if row.role_type == ADMIN else _holds(set_, row.id, key, unset[row.role_type, key[0]])
-            for key in keys
-        }
+        row.id: unset[row.role_type] if row.role_type == ADMIN else _held(set_.get(row.id), unset[row.role_type])
         for row in rows
     }
 
@@ -44,23 +48,25 @@ def of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = 
 def of_domains(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Limits:
     """Return the limits of domains; ROOT has none."""
     set_ = _set(db, resource_limit.c.domain_id, rows)
-    unset = {kind: checking.default(db, "domain", kind) for kind in KINDS}
-    return {
-        row.id: {key: UNLIMITED if row.path == ROOT_PATH else _holds(set_, row.id, key, unset[key[0]]) for key in keys}
-        for row in rows
-    }
+    unset: dict[Key, int] = {key: checking.default(db, "domain", key[0]) for key in keys}
+    root = dict.fromkeys(keys, UNLIMITED)
+    return {row.id: root if row.path == ROOT_PATH else _held(set_.get(row.id), unset) for row in rows}
 
 
-def _holds(set_: Mapping[tuple[int, int, str], int], owner: int, key: Key, unset: int) -> int:
-    """Return the limit of a key: by a tag without a limit of its own, that of the whole kind."""
-    kind, tag = int(key[0]), key[1]
-    return set_.get((owner, kind, tag), set_.get((owner, kind, ""), unset))
+def _held(own: Mapping[Key, int] | None, unset: Mapping[Key, int]) -> Mapping[Key, int]:
+    """Return the limits that hold: by a tag without a limit of its own, that of the whole kind."""
+    if own is None:
+        return unset
+    return {key: own.get(key, own.get((key[0], ""), default)) for key, default in unset.items()}
 
 
-def _set(db: Connection, column: sa.Column[Any], rows: Sequence[Row[Any]]) -> dict[tuple[int, int, str], int]:
+def _set(db: Connection, column: sa.Column[Any], rows: Sequence[Row[Any]]) -> dict[int, dict[Key, int]]:
+    """Return the limits that somebody has set."""
     statement = sa.select(column, resource_limit.c.type, resource_limit.c.tag, resource_limit.c.most)
-    found = db.execute(statement.where(column.in_([row.id for row in rows])))
-    return {(owner, kind, tag): most for owner, kind, tag, most in found}
+    found: dict[int, dict[Key, int]] = {}
+    for owner, kind, tag, most in db.execute(statement.where(column.in_([row.id for row in rows]))):
+        found.setdefault(owner, {})[Kind(kind), tag] = most
+    return found
 
 
 def counts_of_accounts(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[Key] = WHOLE) -> Counts:
@@ -117,15 +123,20 @@ def counts_of_domains(db: Connection, rows: Sequence[Row[Any]], keys: Sequence[K
 def fields(limits: Mapping[Key, int], counts: Mapping[Key, int]) -> dict[str, Any]:
     """Return <kind>limit, <kind>total and <kind>available of each kind."""
     answer: dict[str, Any] = {}
-    for kind, facts in KINDS.items():
-        most, has = limits[kind, ""], counts.get((kind, ""), 0)
-        total = has / facts.unit
-        whole = round(total, 2) if kind == Kind.SECONDARY_STORAGE else -(-has // facts.unit)
-        answer[f"{facts.field}limit"] = "Unlimited" if most == UNLIMITED else str(most)
-        answer[f"{facts.field}total"] = whole
-        left = max(0, most - -(-has // facts.unit))
-        answer[f"{facts.field}available"] = "Unlimited" if most == UNLIMITED else str(left)
+    for key, limit, total, available in _FIELDS:
+        answer[limit], answer[total], answer[available] = _shown(key[0], limits[key], counts.get(key, 0))
     return answer
+
+
+@functools.lru_cache(maxsize=16_384)  # on a page of accounts the same numbers come again and again
+def _shown(kind: Kind, most: int, has: int) -> tuple[str, float, str]:
+    """Return limit, total and what is left, as fields show them."""
+    unit = KINDS[kind].unit
+    whole = -(-has // unit)
+    total = round(has / unit, 2) if kind == Kind.SECONDARY_STORAGE else whole
+    if most == UNLIMITED:
+        return "Unlimited", total, "Unlimited"
+    return str(most), total, str(max(0, most - whole))
 
 
 def tags_of_accounts(db: Connection, rows: Sequence[Row[Any]], tag: str | None = None) -> dict[int, dict[str, Any]]:
