@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.support.cloud import Cloud, Person
 from tests.support.zones import simulated_zone
 
+from bench._figures import finish, report
 from bench.deploy import cpu_seconds
 from bench.lists import database_url, rows_like
 from bench.load import backends
@@ -211,7 +212,7 @@ def asked(cloud: Cloud, objects: int, only: list[str]) -> Iterator[tuple[str, di
     people = {"root": cloud.root, "domain-admin": cloud.domain_admin, "user": cloud.user}
     begun = time.monotonic()
     Filler(cloud, objects).everything(zone, of)
-    print(f"csbench-rows {time.monotonic() - begun:.1f} s -", flush=True)
+    report("csbench-rows", time.monotonic() - begun, "s")
     settle_collector()  # as a server does
     counted = Statements(cloud)
     for command, given in LISTS:
@@ -226,8 +227,8 @@ def asked(cloud: Cloud, objects: int, only: list[str]) -> Iterator[tuple[str, di
             yield command, given, who, caller
 
 
-def main() -> int:
-    """Read the arguments and run; 1 when a bar was missed."""
+def main() -> None:
+    """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--rounds", type=int, default=40)
@@ -236,7 +237,6 @@ def main() -> int:
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     kind = "-postgresql" if arguments.postgres else ""
-    missed = 0
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(database_url(arguments.postgres))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pileus-bench-"))
@@ -248,12 +248,11 @@ def main() -> int:
             used = 1000 * (_cpu(url) - used) / (arguments.rounds + 3)
             label = f"{command}-{who}{kind}"
             p95 = took[int(len(took) * 0.95) - 1]
-            missed += p95 > BAR
-            print(f"{label}-of {total} objects -")
-            print(f"{label}-p50 {took[len(took) // 2]:.1f} ms -")
-            print(f"{label}-p95 {p95:.1f} ms {BAR}")
-            print(f"{label}-cpu {used:.1f} ms -", flush=True)
-    return 1 if missed else 0
+            report(f"{label}-of", total, "objects")
+            report(f"{label}-p50", took[len(took) // 2], "ms")
+            report(f"{label}-p95", p95, "ms", most=BAR)
+            report(f"{label}-cpu", used, "ms")
+    finish()
 
 
 def _cpu(url: str) -> float:
@@ -262,4 +261,4 @@ def _cpu(url: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.support.zones import simulated_zone
 
+from bench._figures import finish, report
 from pileus.core import signing
 from pileus.core.options import Options
 
@@ -269,13 +270,13 @@ def measure(arguments: argparse.Namespace, database: str) -> None:
         own = time.process_time() - own
     label = f"deploy-{arguments.machines}{'-postgresql' if arguments.postgres else ''}"
     took.sort()
-    print(f"{label} {total:.2f} s bar {BARS.get(arguments.machines, '-')}")
-    print(f"{label}-p50 {statistics.median(took):.2f} s -")
-    print(f"{label}-p99 {took[int(len(took) * 0.99) - 1]:.2f} s -")
-    print(f"{label}-rate {arguments.machines / total:.1f} machines/s -")
+    report(label, total, "s", most=BARS.get(arguments.machines))
+    report(f"{label}-p50", statistics.median(took), "s")
+    report(f"{label}-p99", took[int(len(took) * 0.99) - 1], "s")
+    report(f"{label}-rate", arguments.machines / total, "machines/s")
     for number, seconds in enumerate(used):
-        print(f"{label}-cpu-server{number} {1000 * seconds / arguments.machines:.2f} ms/machine 20")
-    print(f"{label}-cpu-clients {1000 * own / arguments.machines:.2f} ms/machine -")
+        report(f"{label}-cpu-server{number}", 1000 * seconds / arguments.machines, "ms/machine", most=20)
+    report(f"{label}-cpu-clients", 1000 * own / arguments.machines, "ms/machine")
 
 
 def run(arguments: argparse.Namespace, machines: int, *, postgres: bool) -> None:
@@ -304,10 +305,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.machines or arguments.postgres:
         run(arguments, arguments.machines or 1_000, postgres=arguments.postgres)
-        return
+        finish()
     for machines in (1_000, 10_000):
         for postgres in (False, True):
             run(arguments, machines, postgres=postgres)
+    finish()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.clouds import cloud
 
+from bench._figures import finish, report
 from pileus.images.builtin import cached
 
 SETTLE_SECONDS = 20
@@ -28,10 +29,6 @@ PROCESSES = {  # name -> words that its command line has, beside the data folder
     "guests": ("qemu-system",),
 }
 PRODUCT = ("server", "agent")
-
-
-def report(name: str, value: float, unit: str, bar: str = "-") -> None:
-    print(f"{name} {value:.3g} {unit} {bar}", flush=True)
 
 
 def find(data: Path) -> dict[str, list[int]]:
@@ -73,7 +70,7 @@ def measure(data: Path) -> None:
     held = {name: sum(memory(pid) for pid in pids) for name, pids in found.items()}
     for name, amount in held.items():
         report(f"idle.{name}", amount, "MiB")
-    report("idle.server_and_agent", sum(held[name] for name in PRODUCT), "MiB", "<=200")
+    report("idle.server_and_agent", sum(held[name] for name in PRODUCT), "MiB", most=200)
     report("idle.server_and_agent_cpu", share * 100, "%")
 
 
@@ -81,7 +78,7 @@ def main() -> None:
     """Measure the cloud that is named, or one of our own."""
     if len(sys.argv) > 1:
         measure(Path(sys.argv[1]).resolve())
-        return
+        finish()
     if os.geteuid() != 0:
         print("idle needs root: left out")
         return
@@ -90,6 +87,7 @@ def main() -> None:
         made.up()
         time.sleep(SETTLE_SECONDS)
         measure(made.data)
+    finish()
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import resource
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -22,11 +20,16 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy import Connection
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench._figures import finish, report
 from pileus.core.database import Database, metadata, now
 from pileus.core.jobs import Engine, Job, Rendered, converger, desire, submit, tables, workflow
 from pileus.wire.operations import Answer, Failure, Operation
 
-TARGET_MS = 6.0
+MOST_MS = 6.0  # of CPU for a job
+MOST_MB = 150.0  # that waiting jobs take above idle
+MOST_SLOWER = 1.5  # how much longer a quick job may take beside them
 
 
 def _touch(db: Connection) -> int:
@@ -87,8 +90,8 @@ def _open(database: Database) -> int:
         return db.execute(query).scalar_one()
 
 
-def throughput(database: Database, count: int) -> dict[str, float]:
-    """Submit jobs and run them all."""
+def _run(database: Database, count: int) -> tuple[float, float, float]:
+    """Submit jobs and run them all; return the seconds, and those of CPU in all and for submitting."""
     began, cpu = time.monotonic(), time.process_time()
     for number in range(count):
         with database.write() as db:
@@ -96,13 +99,17 @@ def throughput(database: Database, count: int) -> dict[str, float]:
     submitted = time.process_time() - cpu
     while _open(database):
         time.sleep(0.05)
-    seconds, spent = time.monotonic() - began, time.process_time() - cpu
-    return {
-        "jobs_per_second": round(count / seconds, 1),
-        "cpu_ms_per_job": round(spent / count * 1000, 2),
-        "of_which_submitting_ms": round(submitted / count * 1000, 2),
-        "target_ms": TARGET_MS,
-    }
+    return time.monotonic() - began, time.process_time() - cpu, submitted
+
+
+def throughput(database: Database, count: int) -> None:
+    """Print how fast jobs are run."""
+    _run(database, 50)  # warms up
+    seconds, spent, submitted = _run(database, count)
+    kind = "sqlite" if database.sqlite else "postgresql"
+    report(f"jobs-{kind}-rate", count / seconds, "jobs/s")
+    report(f"jobs-{kind}-cpu", spent / count * 1000, "ms/job", most=MOST_MS)
+    report(f"jobs-{kind}-cpu-submitting", submitted / count * 1000, "ms/job")
 
 
 def _memory() -> float:
@@ -125,12 +132,12 @@ def _latency(database: Database, count: int = 50) -> float:
                 break
             time.sleep(0.001)
         times.append((completed - began) * 1000)
-    return round(statistics.median(times), 2)
+    return statistics.median(times)
 
 
-def waiting(database: Database, engine: Engine, count: int) -> dict[str, Any]:
+def waiting(database: Database, engine: Engine, count: int) -> None:
     """Let jobs wait for hosts that do not answer, and run others beside them."""
-    before = {"threads": threading.active_count(), "mb": _memory(), "latency_ms": _latency(database)}
+    threads, memory, before = threading.active_count(), _memory(), _latency(database)
     for number in range(count):
         with database.write() as db:
             submit(db, slow, key=f"slow:{number}", arguments={"host": number % 1000 + 100})
@@ -140,14 +147,13 @@ def waiting(database: Database, engine: Engine, count: int) -> dict[str, Any]:
     cpu, began = time.process_time(), time.monotonic()
     time.sleep(3)
     idle = (time.process_time() - cpu) / (time.monotonic() - began)
-    return {
-        "waiting": count,
-        "threads_more": threading.active_count() - before["threads"],
-        "mb_more": round(_memory() - before["mb"], 1),
-        "idle_cpu_percent": round(idle * 100, 1),
-        "quick_job_ms_before": before["latency_ms"],
-        "quick_job_ms_meanwhile": _latency(database),
-    }
+    report(f"jobs-waiting-{count}-threads", threading.active_count() - threads, "threads", most=0)
+    report(f"jobs-waiting-{count}-memory", _memory() - memory, "MB", most=MOST_MB)
+    report(f"jobs-waiting-{count}-idle-cpu", idle * 100, "%")
+    meanwhile = _latency(database)
+    report("jobs-quick-alone", before, "ms")
+    report("jobs-quick-beside-waiting", meanwhile, "ms")
+    report("jobs-quick-beside-waiting-to-alone", meanwhile / before, "ratio", most=MOST_SLOWER)
 
 
 def main() -> None:
@@ -163,17 +169,12 @@ def main() -> None:
         metadata.create_all(database.engine)
         engine = Engine(database, server="bench", channel=InstantChannel(), workers=2)
         engine.start()
-        throughput(database, 50)
-        figures: dict[str, Any] = {
-            "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
-            "database": "sqlite" if database.sqlite else "postgresql",
-            **throughput(database, options.jobs),
-        }
+        throughput(database, options.jobs)
         if options.waiting:
-            figures.update(waiting(database, engine, options.waiting))
+            waiting(database, engine, options.waiting)
         engine.stop(10)
         database.close()
-    print(json.dumps(figures, indent=2))
+    finish()
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from tests.support.cloud import Cloud
 from tests.support.zones import isolated_network, simulated_zone
 from tests.support.zones import machine as deploy
 
+from bench._figures import finish, report
 from pileus.compute.tables import machine
 from pileus.core import database
 from pileus.core.main import settle_collector
@@ -83,9 +84,9 @@ def measure(cloud: Cloud, label: str, bar: float, rounds: int, pages: int, **par
             used = time.process_time()
     used = 1000 * (time.process_time() - used) / len(took)
     took.sort()
-    print(f"{label}-p50 {took[len(took) // 2]:.1f} ms -")
-    print(f"{label}-p95 {took[int(len(took) * 0.95) - 1]:.1f} ms {bar}")
-    print(f"{label}-cpu {used:.1f} ms -")  # client included: what it would take with a core to itself
+    report(f"{label}-p50", took[len(took) // 2], "ms")
+    report(f"{label}-p95", took[int(len(took) * 0.95) - 1], "ms", most=bar)
+    report(f"{label}-cpu", used, "ms")  # client included: what it would take with a core to itself
 
 
 @contextlib.contextmanager
@@ -128,6 +129,7 @@ def main() -> None:
         fill(cloud, pattern, arguments.small, arguments.large)
         measure(cloud, f"list-20-of-{arguments.large}{kind}", 10, arguments.rounds, 50, pagesize=20)
         measure(cloud, f"list-20-of-{arguments.large}-anywhere{kind}", 10, 20, arguments.large // 20, pagesize=20)
+    finish()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import uvloop
 from tests.support.zones import isolated_network, simulated_zone
 from tests.support.zones import machine as deploy
 
+from bench._figures import finish, report
 from bench.deploy import Setup, cpu_seconds, servers
 from bench.lists import rows_like
 from pileus.compute.tables import machine
@@ -195,16 +196,16 @@ def measure(arguments: argparse.Namespace, database: str) -> None:
         own = time.process_time() - own
     everything = [seconds for many in took.values() for seconds in many]
     count = len(everything)
-    print(f"load-{kind}-rate {count / arguments.seconds:.0f} requests/s {RATE_BAR}")
-    print(f"load-{kind}-p50 {percentile(everything, 0.5):.4f} s -")
-    print(f"load-{kind}-p95 {percentile(everything, 0.95):.4f} s {P95_BAR}")
+    report(f"load-{kind}-rate", count / arguments.seconds, "requests/s", least=RATE_BAR)
+    report(f"load-{kind}-p50", percentile(everything, 0.5), "s")
+    report(f"load-{kind}-p95", percentile(everything, 0.95), "s", most=P95_BAR)
     for command, many in sorted(took.items()):
-        print(f"load-{kind}-{command}-p95 {percentile(many, 0.95):.4f} s -")
+        report(f"load-{kind}-{command}-p95", percentile(many, 0.95), "s")
     servers_, database_ = sum(used[: len(pids)]), sum(used[len(pids) :])
-    print(f"load-{kind}-cpu-servers {1000 * servers_ / count:.2f} ms/request -")
-    print(f"load-{kind}-cpu-database {1000 * database_ / count:.2f} ms/request -")
-    print(f"load-{kind}-cpu-clients {1000 * own / count:.2f} ms/request -")
-    print(f"load-{kind}-cpu {1000 * (servers_ + database_ + own) / count:.2f} ms/request {CPU_BAR}")
+    report(f"load-{kind}-cpu-servers", 1000 * servers_ / count, "ms/request")
+    report(f"load-{kind}-cpu-database", 1000 * database_ / count, "ms/request")
+    report(f"load-{kind}-cpu-clients", 1000 * own / count, "ms/request")
+    report(f"load-{kind}-cpu", 1000 * (servers_ + database_ + own) / count, "ms/request", most=CPU_BAR)
 
 
 def backends(database: str) -> list[int]:
@@ -249,6 +250,7 @@ def main() -> None:
 
     with private_server() as server, fresh_database(server, "bench_load") as database:
         measure(arguments, database)
+    finish()
 
 
 if __name__ == "__main__":

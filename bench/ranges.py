@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.support.cloud import Cloud
 from tests.support.zones import simulated_zone
 
+from bench._figures import finish, report
 from bench.lists import database_url
 
 BAR = 1.0
@@ -46,8 +47,8 @@ def measure(cloud: Cloud, zone: dict[str, str]) -> tuple[list[float], list[float
     return creating, [time.perf_counter() - begun, time.process_time() - used]
 
 
-def main() -> int:
-    """Read the arguments and run; 1 when the bar was missed."""
+def main() -> None:
+    """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
@@ -62,12 +63,12 @@ def main() -> int:
         found = [measure(cloud, zone) for _ in range(arguments.rounds)]
     # The best counts: other work on the machine only ever takes away.
     creating, deleting = (min(each[place] for each in found) for place in (0, 1))
-    print(f"ranges-create-16{kind} {creating[0]:.2f} s -")
-    print(f"ranges-create-16{kind}-cpu {creating[1]:.2f} s {BAR}")
-    print(f"ranges-delete-16{kind} {deleting[0]:.2f} s -")
-    print(f"ranges-delete-16{kind}-cpu {deleting[1]:.2f} s -")
-    return 1 if creating[1] > BAR else 0
+    report(f"ranges-create-16{kind}", creating[0], "s")
+    report(f"ranges-create-16{kind}-cpu", creating[1], "s", most=BAR)
+    report(f"ranges-delete-16{kind}", deleting[0], "s")
+    report(f"ranges-delete-16{kind}-cpu", deleting[1], "s")
+    finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

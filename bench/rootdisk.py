@@ -15,6 +15,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench._figures import finish, report
 from pileus.drivers.storage.directory import DirectoryStorage
 from pileus.wire.storage import Image, Pool, VolumeSpec
 
@@ -22,11 +25,7 @@ MIB = 2**20
 TEMPLATES = {"13_MB": 13_000_000 // 512 * 512, "2_GiB": 2048 * MIB, "20_GiB": 20480 * MIB}
 WRITTEN = 13_000_000  # bytes of data in each template
 RUNS = 20
-BAR = "<=50"
-
-
-def report(name: str, value: float, unit: str, bar: str = "-") -> None:
-    print(f"{name} {value:.3g} {unit} {bar}", flush=True)
+BAR = 50  # ms
 
 
 def template(folder: Path, size: int) -> Path:
@@ -65,7 +64,7 @@ def measure(name: str, size: int, folder: Path) -> None:
             report(f"rootdisk.{name}.first_with_copy", seconds * 1000, "ms")
     times.sort()
     report(f"rootdisk.{name}.median", times[RUNS // 2] * 1000, "ms")
-    report(f"rootdisk.{name}.p95", times[RUNS * 95 // 100 - 1] * 1000, "ms", BAR)
+    report(f"rootdisk.{name}.p95", times[RUNS * 95 // 100 - 1] * 1000, "ms", most=BAR)
 
 
 def main() -> None:
@@ -74,6 +73,7 @@ def main() -> None:
     for name, size in TEMPLATES.items():
         with tempfile.TemporaryDirectory(prefix="pileus-rootdisk-", dir=where) as folder:
             measure(name, size, Path(folder))
+    finish()
 
 
 if __name__ == "__main__":

@@ -14,13 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.clouds import Cloud, cloud
 
+from bench._figures import finish, report
 from pileus.images.builtin import cached
 
 SETTLE_SECONDS = 10
-
-
-def report(name: str, value: float, unit: str, bar: str = "-") -> None:
-    print(f"{name} {value:.3g} {unit} {bar}", flush=True)
 
 
 def memory(pid: int) -> float:
@@ -29,30 +26,31 @@ def memory(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def steps(name: str, facts: dict[str, object], bar: str) -> None:
+def steps(name: str, facts: dict[str, object], most: float | None = None) -> None:
     for step in facts["steps"]:  # type: ignore[attr-defined]
         report(f"{name}.{step['title'].split(',')[0].replace(' ', '_')}", step["seconds"], "s")
-    report(f"{name}.total", float(str(facts["seconds"])), "s", bar)
+    report(f"{name}.total", float(str(facts["seconds"])), "s", most=most)
 
 
-def idle(found: Cloud, name: str, services: tuple[str, ...], bar: str) -> None:
+def idle(found: Cloud, name: str, services: tuple[str, ...], most: float) -> None:
     time.sleep(SETTLE_SECONDS)
-    report(name, sum(memory(found.pid(service)) for service in services), "MiB", bar)
+    report(name, sum(memory(found.pid(service)) for service in services), "MiB", most=most)
 
 
 def main() -> None:
     """Measure a simulated cloud, and a real one when this is root."""
     with cloud("--simulator") as simulated:
-        steps("up.simulator", simulated.up(), "<=5")
+        steps("up.simulator", simulated.up(), 5)
     if os.geteuid() != 0:
         print("up.real needs root: left out")
-        return
+        finish()
     cached()
     with cloud("--uplink", "none") as real:
-        steps("up.real", real.up(), "<=60")
-        idle(real, "idle.server_and_agent", ("server", "agent"), "<=200")
+        steps("up.real", real.up(), 60)
+        idle(real, "idle.server_and_agent", ("server", "agent"), 200)
         real.down()
-        steps("up.again", real.up(), "-")
+        steps("up.again", real.up())
+    finish()
 
 
 if __name__ == "__main__":
