@@ -184,6 +184,10 @@ def test_required_parameters_are_needed(cloud: Cloud, parameters: dict[str, str]
     assert (refused.value.code, refused.value.body["cserrorcode"]) == (431, 9999)
 
 
+def test_no_limit_needs_no_page(cloud: Cloud):
+    assert cloud.api("listUsers", cloud.root, pagesize=-1)["count"] >= 1
+
+
 def test_pages_count_everything(cloud: Cloud):
     for number in range(5):
         cloud.api("createDomain", name=f"d{number}")

@@ -167,8 +167,8 @@ class OwnedListCommand(ListCommand):
 
 
 def check_paging(page: int | None, pagesize: int | None) -> None:
-    """Check that page and pagesize go together and are in range."""
-    if (page is None) != (pagesize is None):
+    """Check that page and pagesize go together (no limit, -1, needs no page) and are in range."""
+    if (page is None) != (pagesize is None) and pagesize != -1:
         missing = "page" if page is None else "pagesize"
         raise InvalidParameter(f"page and pagesize go together: parameter {missing} is missing")
     if page is not None and page < 1:
