@@ -135,7 +135,7 @@ def test_machines_of_an_offering_leave_no_record_when_it_says_so(cloud: Cloud):
     with cloud.services.database.write() as db:
         db.execute(sa.update(job_step).where(job_step.c.job_id == waiting.id).values(output=ledger.encode(now())))
         db.execute(sa.update(job).where(job.c.id == waiting.id).values(wake_at=now()))
-    cloud.wait("destroyVirtualMachine", waiting.uuid)
+    cloud.wait("expungeVirtualMachine", waiting.uuid)
     assert left(cloud) == {"machine": 0, "volume": 0, "nic": 0}
     changed = cloud.api("updateServiceOffering", id=made["id"], purgeresources=False)["serviceoffering"]
     assert changed["purgeresources"] is False

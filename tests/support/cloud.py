@@ -30,6 +30,7 @@ from pileus.core.listeners import Listener
 from pileus.core.options import Options
 from pileus.drivers.simulator import SimulatorChannel, SimulatorConfig
 from pileus.identity.bootstrap import Credentials
+from tests.support import shapes
 
 URL = "http://cloud.test/client/api"
 PASSWORD = "a password for tests"
@@ -140,6 +141,7 @@ class Cloud:
         (content,) = response.json().values()
         if response.status_code != 200:
             raise Refused(command, response.status_code, content.get("errortext", ""), content)
+        shapes.check(command, content)
         return content
 
     def job(self, command: str, caller: Person | None = None, *, limit: float = 30, **parameters: Any) -> Any:
@@ -157,6 +159,7 @@ class Cloud:
         result = answer.get("jobresult", {})
         if answer["jobstatus"] != 1:
             raise Refused(command, result.get("errorcode", 0), result.get("errortext", ""), result)
+        shapes.check(command, result, result=True)
         inner = list(result.values())
         return inner[0] if len(inner) == 1 and isinstance(inner[0], dict) else result
 
