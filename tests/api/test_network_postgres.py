@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pileus.compute import audit
-from tests.support.cloud import Cloud
+from pileus.network import addresses
+from pileus.network.tables import network
+from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
-from tests.support.zones import isolated_network, simulated_zone
+from tests.support.zones import isolated_network, machine, simulated_zone
+
+
+def together(count: int, call: Callable[[int], Any]) -> list[Any]:
+    """Make calls at the same time; return their answers and refusals."""
+    found: list[Any] = []
+
+    def one(number: int) -> None:
+        try:
+            found.append(call(number))
+        except Refused as refusal:
+            found.append(refusal)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+    assert len(found) == count
+    return found
 
 
 @pytest.mark.postgres
@@ -48,3 +73,60 @@ def test_life_of_networks_on_postgresql(tmp_path: Path, postgres_url: str) -> No
 
         until(healthy, 5)
         assert cloud.list("listPublicIpAddresses", listall=True) == []
+
+
+@pytest.mark.postgres
+def test_calls_at_the_same_time_see_one_another_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        zone = simulated_zone(cloud)
+        for name in ("n1", "n2", "n3"):  # one source NAT address each, however many come at once
+            id_ = isolated_network(cloud, zone, name)
+            for job in together(6, lambda _, id_=id_: cloud.api("associateIpAddress", networkid=id_)):
+                cloud.wait("associateIpAddress", job["jobid"])
+            assert len(cloud.list("listPublicIpAddresses", associatednetworkid=id_, issourcenat=True)) == 1
+        to = machine(cloud, zone, id_, "m1")["id"]
+        first, second, *_ = cloud.list("listPublicIpAddresses", associatednetworkid=id_, issourcenat=False)
+        for port in (80, 81, 82):
+            rule = {"protocol": "tcp", "publicport": port, "privateport": port, "virtualmachineid": to}
+            answers = together(
+                6, lambda _, rule=rule: cloud.api("createPortForwardingRule", ipaddressid=first["id"], **rule)
+            )
+            assert sorted(getattr(each, "code", 0) for each in answers) == [0, *[537] * 5]
+        pair = (second["id"], cloud.job("associateIpAddress", networkid=id_)["id"])
+        answers = together(2, lambda n: cloud.api("enableStaticNat", ipaddressid=pair[n], virtualmachineid=to) and None)
+        assert sorted(getattr(each, "code", 0) for each in answers) == [0, 431]
+        common = {"zoneid": zone["zone"], "templateid": zone["template"], "serviceofferingid": zone["offering"]}
+        user = cloud.user
+        for job in together(4, lambda n: cloud.api("deployVirtualMachine", user, name=f"u{n}", **common)):
+            cloud.wait("deployVirtualMachine", job["jobid"])
+        assert len(cloud.list("listNetworks", user)) == 1, "the account's first one"
+
+        def healthy() -> bool:
+            with cloud.services.database.read() as db:
+                return not audit.findings(db)
+
+        until(healthy, 5)
+
+
+@pytest.mark.postgres
+def test_range_of_which_an_address_is_being_taken_stays_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        zone = simulated_zone(cloud)
+        id_ = isolated_network(cloud, zone, "n1")
+        (range_,) = cloud.list("listVlanIpRanges")
+        answers: list[Any] = []
+
+        def delete() -> None:
+            answers.extend(together(1, lambda _: cloud.api("deleteVlanIpRange", id=range_["id"])))
+
+        deleting = threading.Thread(target=delete)
+        with cloud.services.database.write() as db:
+            of = db.execute(sa.select(network).where(network.c.uuid == id_)).one()
+            taken = addresses.take(db, of.zone_id, of, network_id=of.id)
+            deleting.start()
+            waits = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            until(lambda: db.execute(waits).scalar_one(), 5)
+        deleting.join(30)
+        assert [each.code for each in answers] == [536]
+        assert taken.address in answers[0].text
+        assert [each["ipaddress"] for each in cloud.list("listPublicIpAddresses")] == [taken.address]

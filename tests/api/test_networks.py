@@ -131,7 +131,7 @@ def test_persistent_network_has_its_router_at_once(cloud: Cloud, zone: dict[str,
         ({"vlan": "100"}, "specifyvlan"),
         ({"privatemtu": 9000}, "privatemtu"),
         ({"vpcid": "x"}, "vpcid"),
-        ({"sourcenatipaddress": "192.0.2.99"}, "192.0.2.99"),
+        ({"sourcenatipaddress": "192.0.2.99"}, "sourcenatipaddress: 192.0.2.99"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
@@ -151,6 +151,27 @@ def test_guest_network_may_not_overlap_with_the_public_one(cloud: Cloud, zone: d
     )  # fmt: skip
     with pytest.raises(Refused, match=r"10\.9\.0\.0/24"):
         isolated_network(cloud, zone, "n1", gateway="10.9.0.1", netmask="255.255.0.0")
+
+
+@pytest.mark.parametrize("begin", ["10.1.1", "10.9.7"])
+def test_public_network_may_not_overlap_with_guest_ones(cloud: Cloud, zone: dict[str, str], begin: str) -> None:
+    isolated_network(cloud, zone, "n1", gateway="10.9.0.1", netmask="255.255.0.0")
+    with pytest.raises(Refused, match=r"parameter gateway.*guest network") as refused:
+        cloud.api(
+            "createVlanIpRange", zoneid=zone["zone"], physicalnetworkid=zone["physical"], vlan="untagged",
+            gateway=f"{begin}.1", netmask="255.255.255.0", startip=f"{begin}.10", forvirtualnetwork=True,
+        )  # fmt: skip
+    assert refused.value.code == 431
+
+
+def test_physical_network_without_guest_traffic_is_refused(cloud: Cloud, zone: dict[str, str]) -> None:
+    other = cloud.job(
+        "createPhysicalNetwork", zoneid=zone["zone"], name="physical2", isolationmethods="VXLAN", vlan="6000-7000"
+    )["id"]
+    cloud.job("updatePhysicalNetwork", id=other, state="Enabled")
+    with pytest.raises(Refused, match="parameter physicalnetworkid: physical2 carries no guest traffic") as refused:
+        isolated_network(cloud, zone, "n1", physicalnetworkid=other)
+    assert refused.value.code == 431
 
 
 def test_explicit_tag_has_one_owner(cloud: Cloud, zone: dict[str, str]) -> None:

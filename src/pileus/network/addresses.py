@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database, usage
+from pileus.core import attachments, database, usage
 from pileus.core.errors import InsufficientAddresses, InvalidParameter
 from pileus.identity.limits import checking
 from pileus.identity.limits.types import Kind
-from pileus.network import model
+from pileus.network import holding, model
 from pileus.network.tables import ip_range, network, public_address
 
 
@@ -24,20 +24,25 @@ def take(
     network_id: int | None,
     state: str = model.TAKEN,
     address: str | None = None,
+    parameter: str = "ipaddress",
     source_nat: bool = False,
     display: bool = True,
 ) -> Row[Any]:
     """Take a public address of a zone: the one that is named, or the lowest free.
 
     ``owner``: a row with account_id and domain_id.  Ranges dedicated to the owner come first; those of others never.
+    ``source_nat``: it becomes the network's source NAT address, unless the network has one.  ``parameter``: by which
+    the address was named.
     """
     checking.claim(db, owner.account_id, {Kind.ADDRESSES: 1})
+    if network_id is not None:
+        holding.hold(db, network_id)
     values = {
         "state": state,
         "account_id": owner.account_id,
         "domain_id": owner.domain_id,
         "network_id": network_id,
-        "is_source_nat": source_nat,
+        "is_source_nat": source_nat and not _has_source_nat(db, network_id),
         "is_static_nat": False,
         "allocated": database.now(),
         "display": display,
@@ -61,7 +66,7 @@ def take(
             usage.record(db, use(found, "NET.IPASSIGN"))
             return found
     if address is not None:
-        raise InvalidParameter(f"parameter ipaddress: {address} is not a free public address of the zone")
+        raise InvalidParameter(f"parameter {parameter}: {address} is not a free public address of the zone")
     raise InsufficientAddresses(
         "the zone has no free public address left; release one with disassociateIpAddress, or ask an administrator to "
         "add a range with createVlanIpRange"
@@ -89,7 +94,10 @@ def give_back(db: Connection, address_ids: list[int]) -> None:
         taken = sa.select(public_address).where(
             public_address.c.id.in_(address_ids), public_address.c.account_id.is_not(None)
         )
-        usage.record_all(db, [use(row, "NET.IPRELEASE") for row in db.execute(taken.order_by(public_address.c.id))])
+        rows = db.execute(taken.order_by(public_address.c.id)).all()
+        usage.record_all(db, [use(row, "NET.IPRELEASE") for row in rows])
+        for row in rows:  # tags and notes are not for the next owner: hung on nothing, they are swept
+            attachments.renamed(db, row.uuid, database.new_uuid())
         db.execute(
             sa.update(public_address)
             .where(public_address.c.id.in_(address_ids))
@@ -136,6 +144,10 @@ def source_nat(db: Connection, network_id: int) -> Row[Any] | None:
     return db.execute(
         sa.select(public_address).where(public_address.c.network_id == network_id, public_address.c.is_source_nat)
     ).one_or_none()
+
+
+def _has_source_nat(db: Connection, network_id: int | None) -> bool:
+    return network_id is not None and source_nat(db, network_id) is not None
 
 
 def network_of(db: Connection, row: Row[Any], given: Row[Any] | None) -> Row[Any]:

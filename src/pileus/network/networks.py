@@ -122,7 +122,13 @@ def make(call: Call, new: NewNetwork) -> Row[Any]:
         segments.take_tag(db, row, tag)
     if new.source_nat is not None:
         addresses.take(
-            db, new.zone.id, new.owner, network_id=network_id, address=new.source_nat.strip(), source_nat=True
+            db,
+            new.zone.id,
+            new.owner,
+            network_id=network_id,
+            address=new.source_nat.strip(),
+            parameter="sourcenatipaddress",
+            source_nat=True,
         )
     return database.one(db, network, network_id)
 
@@ -186,6 +192,11 @@ def _check_physical(db: Connection, new: NewNetwork, physical: Row[Any]) -> None
     if physical.state != "Enabled":
         raise InvalidParameter(
             f"physical network {physical.name} is {physical.state}; enable it with updatePhysicalNetwork"
+        )
+    guest = traffic_type.c.physical_network_id == physical.id, traffic_type.c.type == "Guest"
+    if db.execute(sa.select(traffic_type.c.id).where(*guest).limit(1)).first() is None:
+        raise InvalidParameter(
+            f"parameter physicalnetworkid: {physical.name} carries no guest traffic; addTrafficType it first"
         )
     if not routers.needed(new.offering):
         return

@@ -16,7 +16,7 @@ from pileus.core.calls import Call
 from pileus.core.errors import ConcurrentChange, InsufficientAddresses, InvalidParameter
 from pileus.core.listing import related
 from pileus.core.statements import Fixed, Listing
-from pileus.network import networks, routers, rules, segments, spans
+from pileus.network import holding, networks, routers, rules, segments, spans
 from pileus.network.tables import network, network_offering, nic, public_address
 from pileus.wire.machines import Nic
 
@@ -226,6 +226,9 @@ def default_network(call: Call, zone: Row[Any], owner: Row[Any]) -> Row[Any]:
     The new one has the first network offering that is required in the zone.
     """
     own = networks.isolated_with_source_nat(call.db, zone.id, owner.account_id)
+    if not own:  # one at a time: what two first machines come with at once is one network
+        holding.hold_owner(call.db, owner.account_id)
+        own = networks.isolated_with_source_nat(call.db, zone.id, owner.account_id)
     if len(own) > 1:
         raise InvalidParameter("the account has more than one isolated network in the zone: name one with networkids")
     return own[0] if own else networks.make_default(call, zone, owner)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 
 from pileus.core import database, usage
 from pileus.core.errors import ConcurrentChange, InvalidParameter
-from pileus.network import addresses, model, rules
+from pileus.network import addresses, holding, model, rules
 from pileus.network.tables import public_address
 
 
@@ -21,6 +21,7 @@ def move(db: Connection, network: Row[Any], offering: Row[Any], to: str) -> bool
     """
     if "SourceNat" not in offering.services:
         raise InvalidParameter(f"parameter sourcenatipaddress: offering {offering.name} has no source NAT")
+    holding.hold(db, network.id)
     own = addresses.of_network(db, network.id)
     new = next((row for row in own if row.address == to and row.state == model.TAKEN), None)
     if new is None:

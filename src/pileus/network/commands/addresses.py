@@ -54,7 +54,6 @@ class AssociateIpAddress(Command):
             raise InvalidParameter(
                 f"parameter networkid: offering {offering.name} of network {of.name} has no addresses"
             )
-        first = "SourceNat" in offering.services and addresses.source_nat(db, of.id) is None
         row = addresses.take(
             db,
             of.zone_id,
@@ -62,7 +61,7 @@ class AssociateIpAddress(Command):
             network_id=of.id,
             state=model.ALLOCATING,
             address=self.ipaddress or None,
-            source_nat=first,
+            source_nat="SourceNat" in offering.services,
             display=self.fordisplay,
         )
         wanted = routers.want(db, of.id)  # after the claim: everybody locks owners first, then routers
@@ -192,7 +191,8 @@ class DisassociateIpAddress(Command):
                 f"{row.address} is the source NAT address of its network and goes with it; delete the network instead",
                 uuids=((row.uuid, "id"),),
             )
-        if not database.change(db, public_address, row.id, expect={"state": model.TAKEN}, state=model.RELEASING):
+        unchanged = {"state": model.TAKEN, "is_source_nat": False}
+        if not database.change(db, public_address, row.id, expect=unchanged, state=model.RELEASING):
             raise InvalidParameter(f"public address {row.address} is {row.state}, so it cannot be released now")
         found = rules.of_address(db, row.id)
         router = rules.withdraw(db, row.network_id, found)

@@ -13,7 +13,7 @@ from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
 from pileus.core.parameters import Ref
-from pileus.network import model, rule_jobs, rules, views_rules
+from pileus.network import holding, model, rule_jobs, rules, views_rules
 from pileus.network.commands.firewall import RuleList, needs, revoke, row_of
 from pileus.network.commands.networks import refuse_gone
 
@@ -57,6 +57,7 @@ class CreateEgressFirewallRule(Command):
         """Refuse a conflict, else write the rule; the job waits until it is in force."""
         of = self.networkid
         refuse_gone(of)
+        holding.hold(call.db, of.id)
         needs(call, of, "Firewall")
         inside = ipaddress.IPv4Network(of.cidr)
         for text in self._sources:

@@ -14,17 +14,23 @@ from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
 from pileus.core.listing import OwnedListCommand, Query
 from pileus.core.parameters import Ref
-from pileus.network import addresses, model, rule_jobs, rules, views_rules
+from pileus.network import addresses, holding, model, rule_jobs, rules, views_rules
 from pileus.network.commands.networks import refuse_gone
-from pileus.network.tables import network_offering, rule
+from pileus.network.tables import network_offering, public_address, rule
 
 
-def serving(call: Call, address: Row[Any], given: Row[Any] | None, service: str) -> Row[Any]:
-    """Return the network behind a public address, whose offering must have the service."""
+def serving(call: Call, address: Row[Any], given: Row[Any] | None, service: str) -> tuple[Row[Any], Row[Any]]:
+    """Return the network behind a public address, whose offering must have the service, and the address.
+
+    Both are as they stay until the end of the transaction.
+    """
     of = addresses.network_of(call.db, address, given)
     refuse_gone(of)
+    if holding.hold(call.db, of.id):
+        address = database.one(call.db, public_address, address.id)
+        of = addresses.network_of(call.db, address, given)
     needs(call, of, service)
-    return of
+    return of, address
 
 
 def needs(call: Call, of: Row[Any], service: str) -> None:
@@ -69,8 +75,7 @@ class CreateFirewallRule(Command):
 
     def run(self, call: Call) -> jobs.Submission:
         """Refuse a conflict, else write the rule; the job waits until it is in force."""
-        address = self.ipaddressid
-        of = serving(call, address, None, "Firewall")
+        of, address = serving(call, self.ipaddressid, None, "Firewall")
         model.refuse_conflict(self._match, rules.of_address(call.db, address.id, model.FIREWALL))
         values = self._match.columns | {"address_id": address.id, "display": self.fordisplay}
         ids, router = rules.add(call.db, of, model.FIREWALL, [values])

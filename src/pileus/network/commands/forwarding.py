@@ -64,11 +64,11 @@ class CreatePortForwardingRule(Command):
 
     def run(self, call: Call) -> jobs.Submission:
         """Refuse a conflict, else write the rule; the job waits until it is in force."""
-        address, machine = self.ipaddressid, self.virtualmachineid
-        of = serving(call, address, self.networkid, "PortForwarding")
+        machine = self.virtualmachineid
+        of, address = serving(call, self.ipaddressid, self.networkid, "PortForwarding")
         refuse_unreachable(machine)
         to = nics.reachable(call.db, machine.id, of.id, self.vmguestip)
-        self._refuse_conflict(call, of)
+        self._refuse_conflict(call, of, address)
         values: dict[str, Any] = {
             "address_id": address.id,
             "protocol": self.protocol,
@@ -98,8 +98,7 @@ class CreatePortForwardingRule(Command):
             router=router,
         )
 
-    def _refuse_conflict(self, call: Call, of: Row[Any]) -> None:
-        address = self.ipaddressid
+    def _refuse_conflict(self, call: Call, of: Row[Any], address: Row[Any]) -> None:
         if address.is_static_nat:
             raise RuleConflict(
                 f"{address.address} leads to a machine as a whole (static NAT), so its ports cannot be forwarded; call "

@@ -41,8 +41,7 @@ class CreateIpForwardingRule(Command):
 
     def run(self, call: Call) -> jobs.Submission:
         """Refuse a conflict, else write the rule; the job waits until it is in force."""
-        address = self.ipaddressid
-        of = serving(call, address, None, "StaticNat")
+        of, address = serving(call, self.ipaddressid, None, "StaticNat")
         if not address.is_static_nat:
             raise InvalidParameter(
                 f"parameter ipaddressid: {address.address} has no static NAT; call enableStaticNat first",

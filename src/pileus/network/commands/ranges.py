@@ -19,9 +19,10 @@ from pileus.core.listing import ListCommand, Query
 from pileus.core.parameters import Ref
 from pileus.identity import store
 from pileus.infrastructure import model
-from pileus.infrastructure.tables import physical_network, traffic_type
+from pileus.infrastructure.tables import physical_network, traffic_type, zone
 from pileus.network import ranges
-from pileus.network.tables import ip_range, public_address
+from pileus.network.model import FREE
+from pileus.network.tables import ip_range, network, public_address
 
 UNTAGGED = "untagged"
 
@@ -140,6 +141,17 @@ class CreateVlanIpRange(Command):
                 raise InvalidParameter(f"the network {mine} with gateway {self.gateway} clashes with {theirs}")
             if other.vlan != self.vlan:
                 raise InvalidParameter(f"parameter vlan: the network {theirs} is on {other.vlan} already")
+        self._refuse_guests(db, mine, zone_id)
+
+    def _refuse_guests(self, db: Connection, mine: ipaddress.IPv4Network, zone_id: int) -> None:
+        """Refuse addresses of guest networks: a router cannot tell its two sides apart."""
+        default = db.execute(sa.select(zone.c.guest_cidr).where(zone.c.id == zone_id)).scalar_one()
+        if default and mine.overlaps(ipaddress.IPv4Network(default)):
+            raise InvalidParameter(f"parameter gateway: {mine} overlaps with the zone's guest network {default}")
+        live = network.c.zone_id == zone_id, network.c.removed.is_(None), network.c.cidr != ""
+        for cidr in db.execute(sa.select(network.c.cidr).where(*live).distinct()).scalars():
+            if mine.overlaps(ipaddress.IPv4Network(cidr)):
+                raise InvalidParameter(f"parameter gateway: {mine} overlaps with {cidr}, which guest networks have")
 
 
 @command("listVlanIpRanges")
@@ -188,11 +200,13 @@ class DeleteVlanIpRange(Command):
     def run(self, call: Call) -> Success:
         """Refuse while addresses are in use, else remove the range and its addresses."""
         row = self.id
+        # Free ones first: one that somebody takes at this moment is in use by then, not lost.
+        of = public_address.c.range_id == row.id, public_address.c.state == FREE
+        call.db.execute(sa.delete(public_address).where(*of))
         used = ranges.in_use(call.db, row.id)
         if used:
             more = ", …" if len(used) > 3 else ""
             raise InUse(f"addresses of the range are in use: {', '.join(used[:3])}{more}; release them first")
-        call.db.execute(sa.delete(public_address).where(public_address.c.range_id == row.id))
         database.change(call.db, ip_range, row.id, removed=database.now())
         call.describe(f"deleted the public range {row.start_ip}-{row.end_ip}", resource=("VlanIpRange", row.uuid))
         return Success()

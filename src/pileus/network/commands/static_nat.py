@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.engine import Row
+
 from pileus.core import database, jobs, waiting
 from pileus.core.calls import Call, Success
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, RuleConflict
 from pileus.core.parameters import Ref
-from pileus.network import model, nics, routers, rule_jobs, rules
+from pileus.network import holding, model, nics, routers, rule_jobs, rules
 from pileus.network.commands.firewall import serving
 from pileus.network.commands.forwarding import refuse_unreachable
 from pileus.network.tables import public_address
@@ -26,11 +28,11 @@ class EnableStaticNat(Command):
 
     def run(self, call: Call) -> Success:
         """Map it; ``finishup`` waits until the router does."""
-        db, address, machine = call.db, self.ipaddressid, self.virtualmachineid
-        of = serving(call, address, self.networkid, "StaticNat")
+        db, machine = call.db, self.virtualmachineid
+        of, address = serving(call, self.ipaddressid, self.networkid, "StaticNat")
         refuse_unreachable(machine)
         to = nics.reachable(db, machine.id, of.id, self.vmguestip)
-        self._refuse_conflict(call, to.id)
+        self._refuse_conflict(call, address, to.id)
         call.describe(
             f"mapped {address.address} to machine {machine.name}", owner=address, resource=("IpAddress", address.uuid)
         )
@@ -63,8 +65,7 @@ class EnableStaticNat(Command):
         ).id
         return Success()
 
-    def _refuse_conflict(self, call: Call, nic_id: int) -> None:
-        address = self.ipaddressid
+    def _refuse_conflict(self, call: Call, address: Row[Any], nic_id: int) -> None:
         if address.is_source_nat:
             raise InvalidParameter(
                 f"parameter ipaddressid: {address.address} is the source NAT address of its network; take another one"
@@ -99,6 +100,8 @@ class DisableStaticNat(Command):
     def run(self, call: Call) -> jobs.Submission:
         """Take it away; the job waits until the router has."""
         db, row = call.db, self.ipaddressid
+        if row.is_static_nat and holding.hold(db, row.network_id):
+            row = database.one(db, public_address, row.id)
         if not row.is_static_nat:
             raise InvalidParameter(f"parameter ipaddressid: {row.address} has no static NAT")
         rules.unmap(db, [row.id])
