@@ -154,6 +154,21 @@ def test_an_offering_is_forced_upon_a_network_by_root_admins_only(cloud: Cloud, 
     assert not held(cloud, "router")[0].get("forwards")
 
 
+def test_ip_forwarding_goes_with_the_static_nat_that_a_forced_offering_takes_away(
+    cloud: Cloud, zone: dict[str, str]
+) -> None:
+    less = offering(cloud, "less", "Dhcp,Dns,SourceNat,Firewall,UserData")
+    id_ = isolated_network(cloud, zone, "n1")
+    made = machine(cloud, zone, id_, "m1")
+    public = cloud.job("associateIpAddress", networkid=id_)["id"]
+    cloud.api("enableStaticNat", ipaddressid=public, virtualmachineid=made["id"])
+    cloud.job("createIpForwardingRule", ipaddressid=public, protocol="tcp", startport=80)
+    cloud.job("updateNetwork", id=id_, networkofferingid=less, forced=True)
+    assert cloud.list("listPublicIpAddresses", isstaticnat=True) == []
+    assert cloud.list("listIpForwardingRules") == []
+    assert cloud.list("listFirewallRules") == [], "the one that came with it"
+
+
 def test_offerings_that_a_network_could_be_changed_to(cloud: Cloud, zone: dict[str, str]) -> None:
     full, less = offering(cloud, "full"), offering(cloud, "less", "Dhcp,Dns,SourceNat,Firewall,UserData")
     persistent, inside = offering(cloud, "stays", ispersistent=True), offering(cloud, "inside", "Dhcp,Dns,UserData")

@@ -129,6 +129,18 @@ def test_stopped_router_starts_elsewhere_when_its_host_is_down(site: Site) -> No
     assert started["hostid"] != found["hostid"]
 
 
+def test_router_whose_host_is_removed_while_it_goes_is_gone(site: Site) -> None:
+    found = site.router()
+    site.cloud.config.delay("router.destroy", seconds=1)
+    job = site.cloud.api("destroyRouter", id=found["id"])["jobid"]
+    until(lambda: site.router()["state"] == "Expunging", 5)
+    site.cloud.api("deleteHost", id=found["hostid"], forced=True)
+    site.cloud.wait("destroyRouter", job)
+    assert site.cloud.list("listRouters", listall=True) == []
+    machine(site.cloud, site.zone, site.network, "m2")
+    assert (site.router()["id"] != found["id"], site.router()["state"]) == (True, "Running")
+
+
 def test_missing_router_is_made_again_after_a_report(site: Site) -> None:
     found, before = site.router(), site.wishes()
     state = RouterState(name=found["name"], uuid=found["id"], generation=1, running=True)

@@ -13,6 +13,7 @@ from pileus.compute import audit
 from pileus.drivers.simulator.tables import sim_object
 from pileus.network.tables import network as network_table
 from pileus.network.tables import rule
+from pileus.resources import sweeping
 from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -78,6 +79,20 @@ def test_address_is_on_the_router_and_leaves_it(site: Site) -> None:
     again = site.cloud.job("associateIpAddress", networkid=site.network)
     assert again["ipaddress"] == site.address["ipaddress"], "the lowest free one"
     assert site.quiet()
+
+
+def test_what_hung_on_an_address_is_not_for_its_next_owner(site: Site) -> None:
+    cloud, id_ = site.cloud, site.address["id"]
+    tag = [{"key": "owner", "value": "the former one"}]
+    cloud.job("createTags", resourcetype="PublicIpAddress", resourceids=id_, tags=tag)
+    cloud.api("addAnnotation", entitytype="PUBLIC_IP_ADDRESS", entityid=id_, annotation="call me first")
+    (before,) = cloud.list("listPublicIpAddresses", id=id_)
+    assert (len(before["tags"]), before["hasannotations"]) == (1, True)
+    cloud.job("disassociateIpAddress", id=id_)
+    again = cloud.job("associateIpAddress", networkid=site.network, ipaddress=site.address["ipaddress"])
+    assert (again["tags"], again["hasannotations"]) == ([], False)
+    sweeping.sweep(cloud.services)
+    assert cloud.list("listTags", listall=True) == []
 
 
 def test_source_nat_address_goes_with_its_network_only(site: Site) -> None:
@@ -350,6 +365,21 @@ def test_rules_wait_for_a_stopped_router(site: Site) -> None:
     site.cloud.job("startRouter", id=found["id"])
     assert site.cloud.list("listFirewallRules", id=made["id"])[0]["state"] == "Active"
     assert site.spec()["firewall"][0]["start"] == 22
+
+
+def test_rules_of_a_router_that_could_not_be_stopped_are_in_force(site: Site) -> None:
+    (found,) = site.cloud.list("listRouters", listall=True)
+    site.cloud.config.delay("router.stop", seconds=1)
+    site.cloud.config.fail("router.stop", message="busy")
+    job = site.cloud.api("stopRouter", id=found["id"])["jobid"]
+    until(lambda: site.cloud.list("listRouters", listall=True)[0]["state"] == "Stopping", 5)
+    made = site.open(protocol="tcp", startport=22)
+    assert made["state"] == "Staged"
+    with pytest.raises(Refused, match="busy"):
+        site.cloud.wait("stopRouter", job)
+    until(lambda: site.cloud.list("listFirewallRules", id=made["id"])[0]["state"] == "Active", 5)
+    assert [each["start"] for each in site.spec()["firewall"]] == [22]
+    assert site.quiet()
 
 
 def test_many_rules_at_once_share_operations(site: Site) -> None:

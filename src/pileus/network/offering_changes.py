@@ -23,7 +23,12 @@ _LASTING = {
 }
 """What a network keeps for life: column of its offering -> the API's name."""
 
-_NEEDED = {model.FORWARDING: "PortForwarding", model.FIREWALL: "Firewall", model.EGRESS: "Firewall"}
+_NEEDED = {
+    model.FORWARDING: "PortForwarding",
+    model.FIREWALL: "Firewall",
+    model.EGRESS: "Firewall",
+    model.STATIC_NAT: "StaticNat",
+}
 
 
 def refuse(call: Call, row: Row[Any], new: Row[Any], *, forced: bool = False) -> None:

@@ -139,8 +139,11 @@ def stay(job: Job, output: dict[str, Any] | None) -> None:
     def work(db: Connection) -> None:
         row = database.one(db, router, output["router"])
         if row.removed is None and row.state in (model.STOPPING, model.EXPUNGING):
-            database.change(db, router, row.id, state=output["was"])
-            desire(db, "router", row.id)
+            was = model.STOPPED if row.host_id is None else output["was"]  # its host was removed meanwhile
+            database.change(db, router, row.id, state=was)
+            wish = desire(db, "router", row.id)
+            if was in model.LIVE:
+                routers.unstage(db, row.network_id, wish)
 
     job.commit("stay", work)
 

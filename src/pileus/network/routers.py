@@ -98,10 +98,15 @@ def begin(db: Connection, network_id: int, router_id: int, host_id: int) -> list
     """Ask for a starting router, with every rule that waits for one; return the memberships to wait for."""
     told = segments.join(db, [network_id], host_id)
     wish = desire(db, "router", router_id)
+    unstage(db, network_id, wish)
+    return told
+
+
+def unstage(db: Connection, network_id: int, wish: int) -> None:
+    """Have a router that was asked for with ``wish`` take every rule that waits for one."""
     waiting = sa.update(rule).where(rule.c.network_id == network_id)
     db.execute(waiting.where(rule.c.state.in_((model.STAGED, model.ADD))).values(state=model.ADD, wish=wish))
     db.execute(waiting.where(rule.c.state == model.REVOKE).values(wish=wish))
-    return told
 
 
 def stage(db: Connection, network_id: int) -> None:

@@ -121,7 +121,9 @@ def host_removed(db: Connection, host_row: Row[Any]) -> None:
     """Take the routers of a host that is removed by force for stopped, ready to be started on another host."""
     of = router.c.host_id == host_row.id, router.c.removed.is_(None)
     for row in db.execute(sa.select(router).where(*of)).all():
-        database.change(db, router, row.id, state=model.STOPPED, host_id=None)
+        # One that goes is done with as soon as its job sees that there is no host left.
+        state = model.EXPUNGING if row.state == model.EXPUNGING else model.STOPPED
+        database.change(db, router, row.id, state=state, host_id=None)
         routers.stage(db, row.network_id)
         database.change(db, network, row.network_id, restart_required=True)
     members = sa.select(segment_member.c.network_id).where(segment_member.c.host_id == host_row.id)
