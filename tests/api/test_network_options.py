@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from pileus.drivers.simulator.tables import sim_object
 from tests.support.cloud import Cloud, Refused
+from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
 
 SERVICES = "Dhcp,Dns,SourceNat,Firewall,StaticNat,PortForwarding,UserData"
@@ -113,6 +114,20 @@ def test_reservations_that_cannot_be(cloud: Cloud, zone: dict[str, str], part: s
     assert network(cloud, id_)["cidr"] == "10.1.1.0/24"
 
 
+def test_guests_are_told_the_name_servers_themselves_where_the_router_is_none(
+    cloud: Cloud, zone: dict[str, str]
+) -> None:
+    for name, services, told in (("bare", "Dhcp,UserData", ["192.0.2.7", "192.0.2.8"]), ("full", SERVICES, None)):
+        made = cloud.api(
+            "createNetwork", name=name, zoneid=zone["zone"], networkofferingid=offering(cloud, name, services),
+            dns1="192.0.2.7", dns2="192.0.2.8",
+        )["network"]["id"]  # fmt: skip
+        machine(cloud, zone, made, f"m-{name}")
+        (router,) = cloud.list("listRouters", networkid=made, listall=True)
+        (spec,) = (each for each in held(cloud, "router") if each["uuid"] == router["id"])
+        assert spec["guest"].get("dns") == told
+
+
 def test_networks_without_source_nat_have_a_range(cloud: Cloud, zone: dict[str, str]) -> None:
     inside = offering(cloud, "inside", "Dhcp,Dns,UserData")
     common = {"zoneid": zone["zone"], "networkofferingid": inside}
@@ -162,7 +177,8 @@ def test_ip_forwarding_goes_with_the_static_nat_that_a_forced_offering_takes_awa
     made = machine(cloud, zone, id_, "m1")
     public = cloud.job("associateIpAddress", networkid=id_)["id"]
     cloud.api("enableStaticNat", ipaddressid=public, virtualmachineid=made["id"])
-    cloud.job("createIpForwardingRule", ipaddressid=public, protocol="tcp", startport=80)
+    cloud.api("createIpForwardingRule", ipaddressid=public, protocol="tcp", startport=80)
+    until(lambda: [each["state"] for each in cloud.list("listFirewallRules")] == ["Active"], 5)
     cloud.job("updateNetwork", id=id_, networkofferingid=less, forced=True)
     assert cloud.list("listPublicIpAddresses", isstaticnat=True) == []
     assert cloud.list("listIpForwardingRules") == []

@@ -190,6 +190,16 @@ def test_explicit_tag_has_one_owner(cloud: Cloud, zone: dict[str, str]) -> None:
     assert network(cloud, other)["vlan"] == "1001", "the lowest free tag is taken"
 
 
+def test_explicit_vxlan_tag_is_of_no_other_physical_network(cloud: Cloud, zone: dict[str, str]) -> None:
+    tagged = offering(cloud, "tagged", specifyvlan=True)
+    cloud.job("createPhysicalNetwork", zoneid=zone["zone"], name="p2", isolationmethods="VXLAN", vlan="6000-7000")
+    parameters = {"zoneid": zone["zone"], "networkofferingid": tagged, "physicalnetworkid": zone["physical"]}
+    with pytest.raises(Refused, match="parameter vlan: the VXLAN tag 6500 belongs to physical network p2") as refused:
+        cloud.api("createNetwork", name="n1", vlan="6500", **parameters)
+    assert refused.value.code == 431
+    assert cloud.api("createNetwork", name="n1", vlan="7001", **parameters)["network"]["vlan"] == "7001"
+
+
 def test_isolation_that_no_host_can_do_is_refused_at_creation(cloud: Cloud, zone: dict[str, str]) -> None:
     with cloud.services.database.write() as db:
         db.execute(sa.update(host).values(hypervisor="KVM", facts={"isolation": ["vlan"]}))

@@ -56,6 +56,7 @@ def spec(db: Connection, row: Row[Any]) -> RouterSpec:
     rules = _RULES(db, {"network": of.id}).all()
     targets = _targets(db, of.id, addresses.values(), rules)
     wire = segments.wires(db, [of], row.host_id)[of.id]
+    servers = [address for address in ((of.dns1, of.dns2) if of.dns1 else (place.dns1, place.dns2)) if address]
     return RouterSpec(
         name=row.name,
         uuid=row.uuid,
@@ -66,6 +67,7 @@ def spec(db: Connection, row: Row[Any]) -> RouterSpec:
             address=of.gateway,
             prefix=ipaddress.IPv4Network(of.cidr).prefixlen,
             domain=of.network_domain,
+            dns=[] if "Dns" in offering.services else servers,
         ),
         public_mac=row.public_mac if addresses else "",
         public_mtu=of.public_mtu or PUBLIC_MTU,
@@ -83,7 +85,7 @@ def spec(db: Connection, row: Row[Any]) -> RouterSpec:
             if each.purpose == model.FORWARDING and each.address_id in addresses and each.nic_id in targets
         ],
         hosts=guests.hosts(db, of.id),
-        dns_upstream=[address for address in ((of.dns1, of.dns2) if of.dns1 else (place.dns1, place.dns2)) if address],
+        dns_upstream=servers,
         services=sorted(_SERVICES.intersection(offering.services)),
     )
 

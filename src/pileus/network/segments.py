@@ -20,7 +20,7 @@ from pileus.core.errors import InsufficientCapacity, InvalidParameter
 from pileus.core.jobs import Job, Rendered, ask, converger, desire, desired
 from pileus.core.jobs.prepared import Prepared
 from pileus.core.statements import Listing, equal
-from pileus.infrastructure.model import SIMULATOR, tag_ranges
+from pileus.infrastructure.model import SIMULATOR, VXLAN, tag_ranges, within
 from pileus.infrastructure.tables import host, physical_network, segment_tag, traffic_type
 from pileus.network import machines, model
 from pileus.network.tables import network, nic, router, segment_member
@@ -97,9 +97,26 @@ def take_tag(db: Connection, network_row: Row[Any], explicit: int | None = None)
             )
     elif _TAKEN(db, network=of.id, tag=explicit).first():
         raise InvalidParameter(f"parameter vlan: the {of.isolation} tag {explicit} belongs to another network")
+    elif of.isolation == VXLAN:
+        _refuse_elsewhere(db, of, explicit)
     database.insert(db, segment_tag, physical_network_id=of.id, tag=explicit, network_id=network_row.id)
     database.change(db, network, network_row.id, tag=explicit)
     return explicit
+
+
+def _refuse_elsewhere(db: Connection, of: Row[Any], tag: int) -> None:
+    """Refuse a VXLAN identifier of another physical network of the zone: to a host both are the same segment."""
+    others = sa.select(physical_network).where(
+        physical_network.c.zone_id == of.zone_id,
+        physical_network.c.isolation == VXLAN,
+        physical_network.c.removed.is_(None),
+        physical_network.c.id != of.id,
+    )
+    for other in db.execute(others).all():
+        if within(tag_ranges(other.tag_ranges, VXLAN), tag) or _TAKEN(db, network=other.id, tag=tag).first():
+            raise InvalidParameter(
+                f"parameter vlan: the VXLAN tag {tag} belongs to physical network {other.name} of the zone"
+            )
 
 
 def _lowest_free(db: Connection, of: Row[Any]) -> int | None:
