@@ -11,8 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.compute import audit
-from pileus.network import addresses
-from pileus.network.tables import network
+from pileus.compute.tables import machine as machine_table
+from pileus.core import database
+from pileus.infrastructure.tables import host
+from pileus.network import addresses, segments
+from pileus.network.tables import network, segment_member
 from tests.support.cloud import Cloud, Refused
 from tests.support.waiting import until
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -130,3 +133,42 @@ def test_range_of_which_an_address_is_being_taken_stays_on_postgresql(tmp_path: 
         assert [each.code for each in answers] == [536]
         assert taken.address in answers[0].text
         assert [each["ipaddress"] for each in cloud.list("listPublicIpAddresses")] == [taken.address]
+
+
+@pytest.mark.postgres
+def test_host_that_leaves_a_segment_while_a_machine_comes_stays_in_it_on_postgresql(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    with Cloud.start(tmp_path, database=postgres_url) as cloud:
+        zone = simulated_zone(cloud)
+        id_ = isolated_network(cloud, zone, "n1")
+        made = machine(cloud, zone, id_, "m1")
+        with cloud.services.database.write() as db:
+            (of,) = db.execute(sa.select(network.c.id).where(network.c.uuid == id_)).scalars()
+            hosts = sa.select(segment_member.c.host_id)
+            (to, *_) = db.execute(sa.select(host.c.id).where(host.c.id.not_in(hosts))).scalars()
+            member = database.insert(db, segment_member, network_id=of, host_id=to, unsettled=False)
+
+        def left() -> None:
+            with cloud.services.database.write() as db:
+                segments.SegmentConverger().applied(db, member, 0, {"bridge": ""})
+
+        def members() -> list[int]:
+            with cloud.services.database.read() as db:
+                own = segment_member.c.host_id == to
+                return list(db.execute(sa.select(segment_member.c.id).where(own)).scalars())
+
+        leaving = threading.Thread(target=left)
+        with cloud.services.database.write() as db:
+            segments.join(db, [of], to)
+            db.execute(sa.update(machine_table).where(machine_table.c.uuid == made["id"]).values(host_id=to))
+            leaving.start()
+            leaving.join(10)
+            assert not leaving.is_alive(), "it waits for nobody"
+        assert members() == [member]
+        left()
+        assert members() == [member], "the machine is there"
+        with cloud.services.database.write() as db:
+            db.execute(sa.update(machine_table).where(machine_table.c.uuid == made["id"]).values(host_id=None))
+        left()
+        assert members() == []

@@ -329,6 +329,22 @@ def test_static_nat_maps_one_to_one(site: Site) -> None:
         cloud.api("enableStaticNat", ipaddressid=source["id"], virtualmachineid=site.machine["id"])
 
 
+def test_static_nat_that_is_asked_for_again_stays_when_the_router_fails(site: Site) -> None:
+    mapping = {"ipaddressid": site.address["id"], "virtualmachineid": site.machine["id"]}
+    site.cloud.api("enableStaticNat", **mapping)
+    fault = site.cloud.config.fail("router.apply", message="nft said no")
+    with pytest.raises(Refused, match="nft said no"):
+        site.cloud.api("enableStaticNat", **mapping)
+    site.cloud.config.remove(fault)
+    (kept,) = site.cloud.list("listPublicIpAddresses", isstaticnat=True)
+    assert kept["virtualmachineid"] == site.machine["id"]
+    site.open(protocol="tcp", startport=22)
+    assert [each["static_nat"] for each in site.spec()["public_addresses"] if "static_nat" in each] == [
+        site.machine["nic"][0]["ipaddress"]
+    ]
+    assert site.quiet()
+
+
 def test_rules_follow_an_expunged_machine(site: Site) -> None:
     site.forward(80, 80)
     second = site.cloud.job("associateIpAddress", networkid=site.network)

@@ -121,15 +121,15 @@ def release(job: Job, address: int, ids: list[int], router: int | None) -> None:
 
 def _not_mapped(job: Job, db: Connection, _error: JobFailed) -> None:
     row = database.one(db, public_address, job.arguments["address"])
-    if row.is_static_nat and row.nic_id == job.arguments["nic"]:
+    if row.is_static_nat and row.nic_id == job.arguments["nic"] and not job.arguments.get("again"):
         rules.unmap(db, [row.id])
         routers.want(db, row.network_id)
 
 
 @workflow("network.nat.enable", on_failure=_not_mapped)
-def enable_nat(job: Job, address: int, nic: int, router: int | None) -> None:
-    """Wait until an address leads to its machine."""
-    del address, nic  # for the failure, above
+def enable_nat(job: Job, address: int, nic: int, router: int | None, again: bool = False) -> None:
+    """Wait until an address leads to its machine; ``again``: it did so before, and goes on whatever happens."""
+    del address, nic, again  # for the failure, above
     if router is not None:
         job.converge("router", router)
     job.finish("mapped", lambda _db: {"success": True})

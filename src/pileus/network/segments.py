@@ -33,9 +33,10 @@ _GAP = Prepared(
     " WHERE next.physical_network_id = :network AND next.tag = taken.tag + 1) ORDER BY taken.tag LIMIT 1"
 )
 _TAKEN = Prepared("SELECT 1 FROM segment_tag WHERE physical_network_id = :network AND tag = :tag")
-_JOIN = Prepared(
-    "INSERT INTO segment_member (network_id, host_id) VALUES (:network, :host)"
-    " ON CONFLICT (network_id, host_id) DO NOTHING RETURNING id"
+_MEMBER = "INSERT INTO segment_member (network_id, host_id) VALUES (:network, :host) ON CONFLICT (network_id, host_id)"
+_JOIN = Prepared(  # of a host that takes part already the row is held, and no id returned
+    _MEMBER + " DO NOTHING RETURNING id",
+    postgresql=_MEMBER + " DO UPDATE SET unsettled = segment_member.unsettled RETURNING CASE WHEN xmax = 0 THEN id END",
 )
 _TUNNEL_PEERS = Prepared(  # nobody needs to know a host without a tunnel address, and it can reach nobody
     "SELECT member.id FROM segment_member AS member JOIN host ON host.id = member.host_id"
@@ -301,9 +302,10 @@ class SegmentConverger:
         """Drop the membership of a host that has let go, and tell the others."""
         if result.get("bridge"):
             return  # it takes part
-        member = database.get(db, segment_member, object_id)
+        held = sa.select(segment_member).where(segment_member.c.id == object_id).with_for_update(skip_locked=True)
+        member = db.execute(held).one_or_none()
         if member is None or desired(db, "segment", object_id) > generation:
-            return  # a newer wish will look again
+            return  # somebody joins at this moment, or a newer wish will look again
         if not used(db, member.network_id, member.host_id):
             db.execute(sa.delete(segment_member).where(segment_member.c.id == object_id))
             tell_others(db, member.network_id, member.host_id)

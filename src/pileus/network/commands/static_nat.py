@@ -52,7 +52,12 @@ class EnableStaticNat(Command):
             db,
             rule_jobs.enable_nat,
             key=f"address:{address.id}",
-            arguments={"address": address.id, "nic": to.id, "router": None if wanted is None else wanted[0]},
+            arguments={
+                "address": address.id,
+                "nic": to.id,
+                "router": None if wanted is None else wanted[0],
+                "again": address.is_static_nat,
+            },
             cmd=self.spec.name,
             user_id=call.caller.user_id,
             account_id=call.caller.account_id,
