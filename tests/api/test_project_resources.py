@@ -116,6 +116,20 @@ def test_a_project_role_holds_for_its_machines(cloud: Cloud, zone: dict[str, str
     assert (answer.code, "project role" in answer.text) == (531, True)
 
 
+def test_a_project_role_holds_for_addresses_by_name_too(cloud: Cloud, zone: dict[str, str], project: str) -> None:
+    network = isolated_network(cloud, zone, "n1", projectid=project)
+    cloud.job("associateIpAddress", networkid=network)
+    made = cloud.job("associateIpAddress", networkid=network)
+    role = cloud.api("createProjectRole", cloud.user, projectid=project, name="keeper")["projectrole"]["id"]
+    rule = {"projectid": project, "projectroleid": role, "rule": "disassociateIpAddress", "permission": "deny"}
+    cloud.api("createProjectRolePermission", cloud.user, **rule)
+    guest = cloud.person("guest")
+    cloud.job("addAccountToProject", cloud.user, projectid=project, account=guest.account["name"], projectroleid=role)
+    for named in ({"id": made["id"]}, {"ipaddress": made["ipaddress"]}):
+        answer = refused(cloud, "disassociateIpAddress", guest, **named)
+        assert (answer.code, "project role" in answer.text) == (531, True)
+
+
 def test_suspension_stops_the_machines(cloud: Cloud, zone: dict[str, str], project: str) -> None:
     made = deployed(cloud, zone, project, "eagle")["id"]
     assert cloud.job("suspendProject", cloud.user, id=project)["state"] == "Suspended"

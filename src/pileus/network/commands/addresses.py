@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
 
-from pileus.core import database, entities, jobs
+from pileus.core import database, entities, jobs, permissions
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter, MissingParameter, PermissionDenied
@@ -215,6 +215,10 @@ def _by_address(db: Connection, call: Call, text: str) -> Row[Any]:
     ).all()
     own = [row for row in rows if entities.owned(db, call.caller, row)]
     if len(own) == 1:
+        if not permissions.project_allows(db, call.caller, own[0], call.spec.name):
+            raise PermissionDenied(
+                f"parameter ipaddress: the project role of {call.caller.account} does not allow {call.spec.name}"
+            )
         return own[0]
     if rows and not own:
         raise PermissionDenied(f"{call.caller.account} has no permission for the public address {wanted}")
