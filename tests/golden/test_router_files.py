@@ -100,3 +100,14 @@ def test_dnsmasq(name: str, tmp_path: Path) -> None:
         ["dnsmasq", "--test", f"--conf-file={config}"], text=True, capture_output=True, timeout=20, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_routers_own_name_is_no_machines() -> None:
+    """A machine of that name would be asked for the metadata of its neighbours."""
+    spec = SPECS["full"]
+    hosts = [msgspec.structs.replace(host, name="Data-Server") for host in spec.hosts[:1]] + spec.hosts[1:]
+    names = dnsmasq.render(msgspec.structs.replace(spec, hosts=hosts), PATHS).names
+    assert [line for line in names.splitlines() if line.lower().endswith(" data-server")] == [
+        f"{spec.guest.address} data-server"
+    ]
+    assert len(names.splitlines()) == len(hosts)

@@ -103,5 +103,7 @@ def _reservations(spec: RouterSpec) -> str:
 
 def _names(spec: RouterSpec) -> str:
     lines = [f"{spec.guest.address} {METADATA_NAME}\n"]
-    lines += [f"{host.address} {host.name}\n" for host in sorted(spec.hosts, key=lambda host: host.address)]
+    # A machine that is called so must not be asked for the metadata of its neighbours.
+    others = (host for host in spec.hosts if host.name.lower() != METADATA_NAME)
+    lines += [f"{host.address} {host.name}\n" for host in sorted(others, key=lambda host: host.address)]
     return "".join(lines)
