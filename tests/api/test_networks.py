@@ -245,6 +245,22 @@ def test_failed_implementation_leaves_nothing(cloud: Cloud, zone: dict[str, str]
     assert network(cloud, id_)["state"] == "Implemented"
 
 
+def test_network_whose_router_lost_its_host_at_the_start_says_so(cloud: Cloud, zone: dict[str, str]) -> None:
+    id_ = isolated_network(cloud, zone, "n1")
+    delay = cloud.config.delay("router.apply", seconds=1)
+    parameters = {"zoneid": zone["zone"], "templateid": zone["template"], "serviceofferingid": zone["offering"]}
+    job = cloud.api("deployVirtualMachine", name="m1", networkids=id_, **parameters)["jobid"]
+    until(lambda: "Starting" in [each["state"] for each in cloud.list("listRouters", listall=True)], 5)
+    cloud.api("deleteHost", id=cloud.list("listRouters", listall=True)[0]["hostid"], forced=True)
+    cloud.wait("deployVirtualMachine", job)
+    assert cloud.list("listRouters", listall=True)[0]["state"] == "Stopped"
+    assert network(cloud, id_)["restartrequired"] is True
+    cloud.config.remove(delay)
+    machine(cloud, zone, id_, "m2")
+    assert cloud.list("listRouters", listall=True)[0]["state"] == "Running"
+    assert network(cloud, id_)["restartrequired"] is False
+
+
 def test_no_public_address_is_a_clean_533(cloud: Cloud, zone: dict[str, str]) -> None:
     id_ = isolated_network(cloud, zone, "n1")
     with cloud.services.database.write() as db:

@@ -48,11 +48,12 @@ def bring_up(job: Job, network_id: int) -> None:
     job.retry("router", attempt, times=HOSTS)
 
 
-def arrived(db: Connection, network_id: int) -> None:
-    """Mark the network's starting router as running."""
+def arrived(db: Connection, network_id: int) -> bool:
+    """Mark the network's starting router as running; False when it runs no more: its host was removed meanwhile."""
     found = routers.current(db, network_id)
-    if found is not None:
-        database.change(db, router, found.id, expect={"state": model.STARTING}, state=model.RUNNING)
+    if found is None or found.state == model.RUNNING:
+        return True
+    return database.change(db, router, found.id, expect={"state": model.STARTING}, state=model.RUNNING)
 
 
 def _place(db: Connection, network_id: int, failures: list[dict[str, Any]]) -> dict[str, Any] | None:

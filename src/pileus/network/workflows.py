@@ -47,15 +47,15 @@ def implement(job: Job, network: int) -> None:
         router_jobs.bring_up(job, network)
 
     def implemented(db: Connection) -> dict[str, Any]:
-        router_jobs.arrived(db, network)
-        database.change(
-            db,
-            network_table,
-            network,
-            expect={"state": (model.IMPLEMENTING, model.IMPLEMENTED)},
-            state=model.IMPLEMENTED,
-            restart_required=False,
-        )
+        if not prepared["ready"]:
+            database.change(
+                db,
+                network_table,
+                network,
+                expect={"state": (model.IMPLEMENTING, model.IMPLEMENTED)},
+                state=model.IMPLEMENTED,
+                restart_required=not router_jobs.arrived(db, network),
+            )
         return {"network": views.networks(db, [database.one(db, network_table, network)], admin=job.admin)[0]}
 
     job.finish("implemented", implemented)
@@ -105,9 +105,9 @@ def restart(job: Job, network: int, cleanup: bool) -> None:
     router_jobs.bring_up(job, network)
 
     def restarted(db: Connection) -> dict[str, Any]:
-        router_jobs.arrived(db, network)
+        runs = router_jobs.arrived(db, network)
         router_jobs.release_segment(db, left)
-        database.change(db, network_table, network, restart_required=False)
+        database.change(db, network_table, network, restart_required=not runs)
         return {"success": True}
 
     job.finish("restarted", restarted)

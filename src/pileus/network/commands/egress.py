@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-from pileus.core import jobs
+from pileus.core import database, jobs
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
 from pileus.core.errors import InvalidParameter
@@ -16,6 +16,7 @@ from pileus.core.parameters import Ref
 from pileus.network import holding, model, rule_jobs, rules, views_rules
 from pileus.network.commands.firewall import RuleList, needs, revoke, row_of
 from pileus.network.commands.networks import refuse_gone
+from pileus.network.tables import network
 
 
 @command("createEgressFirewallRule", event="FIREWALL.EGRESS.OPEN", manage=("networkid",))
@@ -57,7 +58,8 @@ class CreateEgressFirewallRule(Command):
         """Refuse a conflict, else write the rule; the job waits until it is in force."""
         of = self.networkid
         refuse_gone(of)
-        holding.hold(call.db, of.id)
+        if holding.hold(call.db, of.id):
+            of = database.one(call.db, network, of.id)
         needs(call, of, "Firewall")
         inside = ipaddress.IPv4Network(of.cidr)
         for text in self._sources:

@@ -18,6 +18,7 @@ from pileus.core.parameters import Ref, is_uuid
 from pileus.identity import sharing, store
 from pileus.infrastructure.model import address
 from pileus.network import (
+    holding,
     model,
     mtu,
     networks,
@@ -281,6 +282,7 @@ class UpdateNetwork(Command):
         }
         changes = {name: value for name, value in passed.items() if value is not None}
         if self.networkofferingid is not None and self.networkofferingid.id != row.offering_id:
+            holding.hold(call.db, row.id)
             offering_changes.refuse(call, row, self.networkofferingid, forced=self.forced)
             changes["offering_id"] = self.networkofferingid.id
         for name in ("dns1", "dns2"):
