@@ -145,6 +145,13 @@ def test_network_offering_life(cloud: Cloud) -> None:
     assert "disable" in refused(cloud, "deleteNetworkOffering", id=default["id"]).text
 
 
+def test_networks_let_everything_out_unless_the_offering_says_otherwise(cloud: Cloud) -> None:
+    common = NETWORK | {"supportedservices": "Dhcp,Dns,SourceNat,Firewall"}
+    for given, policy in (({}, True), ({"egressdefaultpolicy": False}, False)):
+        made = cloud.api("createNetworkOffering", name=f"lets {policy}", **common, **given)["networkoffering"]
+        assert made["egressdefaultpolicy"] is policy
+
+
 def test_networks_of_layer_2(cloud: Cloud) -> None:
     zone = simulated_zone(cloud, hosts=2)
     names = {offering["name"]: offering for offering in cloud.list("listNetworkOfferings", guestiptype="L2")}

@@ -66,7 +66,7 @@ class CreateNetworkOffering(Command):
     servicecapabilitylist: Entries | None = None
     availability: str = "Optional"
     conservemode: bool = True
-    egressdefaultpolicy: bool = False
+    egressdefaultpolicy: bool = True  # as CloudStack, whose own offerings have false
     specifyvlan: bool = False
     ispersistent: bool = False
     networkrate: int | None = None
