@@ -303,6 +303,23 @@ def test_network_whose_router_cannot_be_removed_stays(cloud: Cloud, zone: dict[s
     assert cloud.list("listNetworks", listall=True) == []
 
 
+def test_network_that_was_never_implemented_is_allocated_again_when_it_cannot_be_deleted(
+    cloud: Cloud, zone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = cloud.list("listNetworkOfferings", name="DefaultL2NetworkOffering")[0]["id"]
+    id_ = cloud.api("createNetwork", name="w", zoneid=zone["zone"], networkofferingid=wire)["network"]["id"]
+
+    def broken(*_: Any) -> None:
+        raise LookupError("told to fail")
+
+    monkeypatch.setattr("pileus.network.workflows.remove", broken)
+    with pytest.raises(Refused):
+        cloud.job("deleteNetwork", id=id_)
+    monkeypatch.undo()
+    assert network(cloud, id_)["state"] == "Allocated"
+    assert machine(cloud, zone, id_, "m1")["state"] == "Running"
+
+
 def test_restart_makes_a_new_router(cloud: Cloud, zone: dict[str, str]) -> None:
     id_ = isolated_network(cloud, zone, "n1")
     with pytest.raises(Refused) as refused:

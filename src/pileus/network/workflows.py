@@ -115,9 +115,9 @@ def restart(job: Job, network: int, cleanup: bool) -> None:
 
 def _not_deleted(job: Job, db: Connection, _error: JobFailed) -> None:
     """Open the network again: its router could not be taken down, so it is still there."""
-    database.change(
-        db, network_table, job.arguments["network"], expect={"state": model.SHUTDOWN}, state=model.IMPLEMENTED
-    )
+    row = database.one(db, network_table, job.arguments["network"])
+    state = model.ALLOCATED if row.tag is None else model.IMPLEMENTED
+    database.change(db, network_table, row.id, expect={"state": model.SHUTDOWN}, state=state)
 
 
 @workflow("network.delete", on_failure=_not_deleted)
