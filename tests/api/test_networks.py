@@ -174,6 +174,24 @@ def test_physical_network_without_guest_traffic_is_refused(cloud: Cloud, zone: d
     assert refused.value.code == 431
 
 
+def test_networks_without_tags_are_on_the_physical_network_without_tags(cloud: Cloud, zone: dict[str, str]) -> None:
+    other = cloud.job(
+        "createPhysicalNetwork", zoneid=zone["zone"], name="p2", isolationmethods="VXLAN", vlan="6000-7000", tags="fast"
+    )["id"]
+    cloud.job("addTrafficType", physicalnetworkid=other, traffictype="Guest")
+    cloud.job("updatePhysicalNetwork", id=other, state="Enabled")
+    provider = cloud.list("listNetworkServiceProviders", physicalnetworkid=other, name="VirtualRouter")[0]["id"]
+    element = cloud.list("listVirtualRouterElements", nspid=provider)[0]["id"]
+    cloud.job("configureVirtualRouterElement", id=element, enabled=True)
+    cloud.job("updateNetworkServiceProvider", id=provider, state="Enabled")
+    assert network(cloud, isolated_network(cloud, zone, "n1"))["physicalnetworkid"] == zone["physical"]
+    parameters = {"zoneid": zone["zone"], "networkofferingid": offering(cloud, "fast", tags="fast")}
+    assert cloud.api("createNetwork", name="n2", **parameters)["network"]["physicalnetworkid"] == other
+    cloud.job("updatePhysicalNetwork", id=zone["physical"], tags="slow")
+    with pytest.raises(Refused, match="physicalnetworkid is needed"):
+        isolated_network(cloud, zone, "n3")
+
+
 def test_explicit_tag_has_one_owner(cloud: Cloud, zone: dict[str, str]) -> None:
     tagged = offering(cloud, "tagged", specifyvlan=True)
     parameters = {"zoneid": zone["zone"], "networkofferingid": tagged}

@@ -159,7 +159,7 @@ def check_offering(db: Connection, new: NewNetwork) -> None:
 
 
 def _physical(db: Connection, new: NewNetwork) -> Row[Any]:
-    """Return the zone's physical network for guests: the only one, or the only one with the offering's tags."""
+    """Return the zone's physical network for guests: the only one with the offering's tags, or without any."""
     rows = db.execute(
         sa.select(physical_network)
         .join(traffic_type, traffic_type.c.physical_network_id == physical_network.c.id)
@@ -173,6 +173,8 @@ def _physical(db: Connection, new: NewNetwork) -> Row[Any]:
     wanted = {tag for tag in new.offering.tags.split(",") if tag}
     fit = [row for row in rows if wanted <= set((row.tags or "").split(","))]
     enabled = [row for row in fit if row.state == "Enabled"]
+    if len(enabled) > 1 and not wanted:  # those with tags are for offerings that want them
+        enabled = [row for row in enabled if not row.tags] or enabled
     if len(enabled) == 1:
         return enabled[0]
     if enabled:
