@@ -13,6 +13,10 @@ from typing import Any
 from pileus.core import contract
 
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000\Z")
+_OTHERWISE = {
+    # The contract has the internal number here; clients read a string (as of every other address), and can look it up.
+    ("IpForwardingRuleResponse", "ipaddressid"): "string",
+}
 _WHOLE = {"short": 15, "integer": 31, "long": 63}
 
 
@@ -70,7 +74,7 @@ def _object(name: str, value: Any, path: str) -> Iterator[str]:
         if field not in fields:
             yield f"{path}{field} is no field of {name}"
         else:
-            yield from _value(fields[field], inner, f"{path}{field}")
+            yield from _value(_OTHERWISE.get((name, field), fields[field]), inner, f"{path}{field}")
 
 
 def _value(kind: Any, value: Any, path: str) -> Iterator[str]:
