@@ -30,6 +30,8 @@ def test_dedicated_hosts_are_for_their_owner_alone(cloud: Cloud) -> None:
     cloud.job("dedicateHost", hostid=second, domainid=cloud.stranger.account["domainid"])
     assert len(cloud.list("listDedicatedHosts")) == 2
     assert [each["hostid"] for each in cloud.list("listDedicatedHosts", account="user")] == [first]
+    name = cloud.list("listHosts", id=second)[0]["name"]
+    assert [each["hostid"] for each in cloud.list("listDedicatedHosts", keyword=name.upper())] == [second]
 
     network = isolated_network(cloud, zone, "n1", caller=cloud.user)
     ours = machine(cloud, zone, network, "vm1", caller=cloud.user)
@@ -59,6 +61,26 @@ def test_a_domain_includes_what_is_below_it(cloud: Cloud) -> None:
         machine(cloud, zone, elsewhere, "vm2", caller=cloud.user)
     text = refused(cloud, "dedicateHost", hostid=zone["host"], domainid=cloud.user.account["domainid"]).text
     assert "the cluster of host" in text
+
+
+def test_a_domain_with_a_similar_name_is_another_one(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    dedicated, similar = cloud.domain("dev_a"), cloud.domain("devxa")
+    cloud.api("createAccount", accounttype=0, username="near", password="a password for tests", firstname="n",
+              lastname="n", email="n@cloud.test", domainid=similar["id"])  # fmt: skip
+    cloud.job("dedicateHost", hostid=zone["host"], domainid=dedicated["id"])
+    network = isolated_network(cloud, zone, "n1", account="near", domainid=similar["id"])
+    with pytest.raises(Refused, match=r"dedicated to others|no room"):
+        machine(cloud, zone, network, "vm1", account="near", domainid=similar["id"])
+
+
+def test_what_an_account_has_to_itself_is_not_dedicated_again_within(cloud: Cloud) -> None:
+    zone = simulated_zone(cloud, hosts=1)
+    cloud.job("dedicateCluster", clusterid=zone["cluster"], **own(cloud))
+    others = {"domainid": cloud.user.account["domainid"], "account": cloud.other.account["name"]}
+    assert others["domainid"] == cloud.other.account["domainid"]
+    assert "parameter account" in refused(cloud, "dedicateHost", hostid=zone["host"], **others).text
+    cloud.job("dedicateHost", hostid=zone["host"], **own(cloud))
 
 
 def test_a_dedicated_zone_is_seen_by_its_domain_only(cloud: Cloud) -> None:

@@ -59,7 +59,9 @@ def _trees(db: Connection, ids: set[int]) -> dict[int, frozenset[int]]:
     """Return each domain with all below it."""
     above = domains.alias("above")
     below = sa.select(above.c.id.label("top"), domains.c.id).where(
-        above.c.id.in_(ids), domains.c.path.startswith(above.c.path)
+        # No LIKE: names of domains may hold its wildcards, and SQLite's overlooks case.
+        above.c.id.in_(ids),
+        sa.func.substr(domains.c.path, 1, sa.func.length(above.c.path)) == above.c.path,
     )
     found: dict[int, set[int]] = {id_: {id_} for id_ in ids}
     for row in db.execute(below):
@@ -120,6 +122,11 @@ def _refuse_conflicts(db: Connection, kind: str, row: Row[Any], wanted: Reservat
         if found is not None and not (found.domain_id == domain.id or _within(db, domain, found.domain_id)):
             raise InvalidParameter(
                 f"parameter {kind}id: the {wider} of {kind} {row.name} is dedicated to another domain"
+            )
+        if found is not None and found.account_id not in (None, wanted.account_id):
+            raise InvalidParameter(
+                f"parameter {kind}id: the {wider} of {kind} {row.name} is dedicated to one account, which parameter "
+                "account must name"
             )
     for narrower in order[order.index(kind) + 1 :]:
         table = KINDS[narrower]

@@ -88,6 +88,9 @@ class _List(ListCommand):
         if self.account is not None:
             named = sa.select(accounts.c.id).where(accounts.c.name == self.account, accounts.c.removed.is_(None))
             query.where(table.c.account_id.in_(named))
+        if self.keyword:
+            place = dedication.KINDS[self.kind]
+            query.where(column.in_(sa.select(place.c.id).where(place.c.name.icontains(self.keyword, autoescape=True))))
         return query
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
