@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from pileus.core import agent_edge, database, pki
+from pileus.core.errors import InvalidParameter
 from pileus.core.jobs.tables import job
 from pileus.core.listeners import Listener
 from pileus.core.mtls import client_context, server_context
@@ -27,6 +28,7 @@ from pileus.infrastructure import reconnecting, reports
 from pileus.infrastructure.tables import agent, enrolment_token, host
 from pileus.wire.enrolment import SERVER_NAME, EnrolAnswer, EnrolRequest, RenewAnswer, RenewRequest, ReportAnswer
 from pileus.wire.hosts import HostFacts, Report
+from pileus.wire.statistics import HostStatistics, Statistics
 from tests.api.test_zones import make_zone, refused
 from tests.support.cloud import Cloud, Refused
 from tests.support.zones import isolated_network, machine, simulated_zone
@@ -61,6 +63,11 @@ def test_simulated_host_is_large_and_up_at_once(cloud: Cloud) -> None:
     smallest = cloud.list("listHosts", id=made["id"], details="min")[0]
     assert "cpuallocated" not in smallest
     assert cloud.list("listClusters", showcapacities=True)[0]["capacity"][1]["capacitytotal"] == 128 * 2500
+
+
+def test_the_address_of_a_simulated_host_fits_its_column(cloud: Cloud) -> None:
+    added = cloud.list("addHost", url=f"http://[fe80::1%25{'a' * 80}]/h0", **place(cloud))[0]
+    assert added["ipaddress"] == "fe80::1"
 
 
 def test_host_is_changed_reconnected_and_deleted(cloud: Cloud) -> None:
@@ -116,6 +123,23 @@ def test_unmanaged_cluster_lets_its_hosts_go(cloud: Cloud) -> None:
     for managed, state in (("Unmanaged", "Disconnected"), ("Managed", "Up")):
         cloud.api("updateCluster", id=at["clusterid"], managedstate=managed)
         assert cloud.list("listHosts")[0]["state"] == state
+
+
+def test_no_host_of_an_unmanaged_cluster_is_up(cloud: Cloud) -> None:
+    at = place(cloud)
+    cloud.api("updateCluster", id=at["clusterid"], managedstate="Unmanaged")
+    added = cloud.list("addHost", url="http://sim/c0/h0", **at)[0]
+    assert added["state"] == "Disconnected"
+    assert "unmanaged cluster c1" in refused(cloud, "reconnectHost", id=added["id"]).text
+    with cloud.services.database.write() as db:
+        row = db.execute(sa.select(host)).one()
+        reconnecting.take_back(db, row.id, {})
+    assert cloud.list("listHosts")[0]["state"] == "Disconnected"
+    cloud.api("updateCluster", id=at["clusterid"], managedstate="Managed")
+    assert cloud.job("reconnectHost", id=added["id"])["state"] == "Up"
+    cloud.api("deleteHost", id=added["id"], forced=True)
+    with cloud.services.database.write() as db, pytest.raises(InvalidParameter, match="deleted"):
+        reconnecting.take_back(db, row.id, {})
 
 
 def test_a_host_has_a_tag_rule_an_os_category_and_notes(cloud: Cloud) -> None:
@@ -401,6 +425,69 @@ def test_observers_see_reports_and_break_no_others(cloud: Cloud, monkeypatch: py
     assert set(seen) == {names[0], names[2]}
     loads = {found["id"]: found.get("cpuloadaverage") for found in cloud.list("listHosts")}
     assert loads == {names[0]: 1.5, names[1]: 0.0, names[2]: 1.5}
+
+
+def test_a_report_soon_after_another_takes_nothing_of_it_away(cloud: Cloud) -> None:
+    name = cloud.list("addHost", url="http://sim/c0/h0", **place(cloud))[0]["id"]
+    first = Report(
+        host=name,
+        sequence=1,
+        boot="b",
+        statistics=Statistics(host=HostStatistics(cpu_percent=12.5, received_kib=1, sent_kib=2)),
+    )
+
+    async def both() -> None:
+        intake = reports.Intake(cloud.services)
+        intake.take(first)
+        intake.take(Report(host=name, sequence=2, boot="b", load=1.5))
+        await intake._task
+
+    asyncio.run(both())
+    found = cloud.list("listHosts")[0]
+    assert (found["cpuloadaverage"], found["cpuused"]) == (1.5, "12.50%")
+
+
+def test_values_that_the_database_refuses_break_no_other_report(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = place(cloud)
+    names = [cloud.list("addHost", url=f"http://sim/c0/h{n}", **at)[0]["id"] for n in range(2)]
+
+    def observer(db: sa.Connection, row: Any, report: Report) -> None:
+        if report.host == names[0]:
+            db.execute(sa.update(host).where(host.c.id == row.id).values(used_cpu_mhz=-1))
+
+    monkeypatch.setattr(reports, "_observers", [observer])
+    reports.write(cloud.services, [Report(host=name, sequence=1, boot="b", load=1.5) for name in names])
+    loads = {found["id"]: found.get("cpuloadaverage") for found in cloud.list("listHosts")}
+    assert loads == {names[0]: 0.0, names[1]: 1.5}
+
+
+def test_facts_that_could_not_be_written_are_asked_for_again(
+    cloud: Cloud, edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts, _ = edge.enrol(tmp_path / "a")
+    message = Report(host=facts.uuid, sequence=1, boot="b1")
+    more = msgspec.structs.replace(message, facts=msgspec.structs.replace(facts, memory_mib=16384))
+
+    def asked(report: Report) -> bool:
+        answer = edge.post("/agent/report", report, tmp_path / "a")
+        return msgspec.json.decode(answer.content, type=ReportAnswer).facts
+
+    def fail(*_: Any) -> None:
+        raise sa.exc.OperationalError("", {}, Exception("the database is away"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reports, "write", fail)
+        assert not asked(more)
+        assert until(lambda: asked(message))
+    assert not asked(more)
+    # They are kept although the host is not added yet.
+    until(lambda: _known_memory(cloud) == 16384)
+    assert cloud.list("addHost", url="https://127.0.0.1:8251", **place(cloud, "KVM"))[0]["memorytotal"] == 16384 * MIB
+
+
+def _known_memory(cloud: Cloud) -> int:
+    with cloud.services.database.read() as db:
+        return db.execute(sa.select(agent.c.facts)).scalar_one()["memory_mib"]
 
 
 def test_silent_host_is_alerted_and_comes_back(

@@ -137,11 +137,13 @@ async def report(services: Services, request: Request) -> Response:
     message = await _body(request, Report)
     if message.host.lower() != uuid.lower():
         raise PermissionDenied("the report speaks for another host than its certificate")
-    reports.intake(services).take(message)
+    intake = reports.intake(services)
+    again = intake.lost_facts(message.host) and message.facts is None
+    intake.take(message)
     servers = agent_servers.of(services)
     told = servers.at_once(uuid) or await asyncio.to_thread(servers.told, uuid)
     measure = services.settings.get(reports.STATS_INTERVAL) / 1000
-    return _json(ReportAnswer(servers=told.servers, check=told.check, measure=measure))
+    return _json(ReportAnswer(servers=told.servers, check=told.check, measure=measure, facts=again))
 
 
 def register() -> None:

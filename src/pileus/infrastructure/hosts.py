@@ -154,7 +154,7 @@ def simulated(url: str) -> Found:
 def _simulated_address(name: str, uuid: str) -> str:
     """Return the address that a simulated host says it has: its URL's, else one out of 172.16.0.0/12."""
     try:
-        return str(ipaddress.ip_address(name))
+        return str(ipaddress.ip_address(name.partition("%")[0]))
     except ValueError:
         return str(ipaddress.IPv4Address("172.16.0.0") + int(uuid[:5], 16))
 
@@ -173,7 +173,7 @@ def store(
         "url": url,
         "address": found.address,
         "port": found.port,
-        "state": found.state,
+        "state": found.state if cluster.managed_state == "Managed" else "Disconnected",
         "resource_state": resource_state,
         "tags": tags,
         "tag_rule": None,

@@ -11,11 +11,12 @@ import structlog
 from sqlalchemy import Connection
 
 from pileus.core import database, events
+from pileus.core.errors import InvalidParameter
 from pileus.core.jobs import Job, periodic, workflow
 from pileus.core.services import Services
 from pileus.core.settings import Settings
 from pileus.infrastructure import host_views, hosts, model
-from pileus.infrastructure.tables import host
+from pileus.infrastructure.tables import cluster, host
 from pileus.wire.hosts import HostFacts
 
 log = structlog.get_logger(__name__)
@@ -42,12 +43,15 @@ def _taken_back(db: Connection, id_: int, answer: dict[str, Any], *, admin: bool
 
 
 def take_back(db: Connection, id_: int, answer: dict[str, Any]) -> None:
-    """Take a host back that has answered with its facts."""
+    """Take a host back that has answered with its facts; one of an unmanaged cluster stays let go."""
     row = database.one(db, host, id_)
-    changes: dict[str, Any] = {"state": "Up", "disconnected": None, "last_report": database.now()}
+    changes: dict[str, Any] = {"last_report": database.now()}
+    if database.one(db, cluster, row.cluster_id).managed_state == "Managed":
+        changes |= {"state": "Up", "disconnected": None}
     if row.hypervisor != model.SIMULATOR:
         changes |= hosts.columns_of(msgspec.convert(answer, HostFacts))
-    database.change(db, host, id_, **changes)
+    if not database.change(db, host, id_, expect={"removed": None}, **changes):
+        raise InvalidParameter(f"host {row.name} was deleted meanwhile")
 
 
 @periodic("host.silence", every=CHECK_SECONDS)

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from pileus.core import database
 from pileus.core.services import Services
 from pileus.core.settings import declare
 from pileus.infrastructure import hosts
 from pileus.infrastructure.tables import agent, cluster, host
-from pileus.wire.hosts import Report
+from pileus.wire.hosts import HostFacts, Report
 from pileus.wire.statistics import HostStatistics
 
 log = structlog.get_logger(__name__)
@@ -70,12 +70,21 @@ class Intake:
         self._services = services
         self._waiting: dict[str, Report] = {}
         self._task: asyncio.Task[None] | None = None
+        self._lost: set[str] = set()  # hosts whose facts could not be written
+
+    def lost_facts(self, host_uuid: str) -> bool:
+        """Tell, once, whether a host has to send its facts again: agents send them only when they start."""
+        lost = host_uuid in self._lost
+        self._lost.discard(host_uuid)
+        return lost
 
     def take(self, report: Report) -> None:
         """Take a report, on the event loop; it is written within GATHER_SECONDS."""
         former = self._waiting.get(report.host)
-        if former is not None and former.facts is not None and report.facts is None:
-            report = msgspec.structs.replace(report, facts=former.facts)
+        if former is not None:  # facts and statistics come with few reports: the newest that came count
+            report = msgspec.structs.replace(
+                report, facts=report.facts or former.facts, statistics=report.statistics or former.statistics
+            )
         self._waiting[report.host] = report
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._write_soon())
@@ -89,6 +98,7 @@ class Intake:
                 await asyncio.to_thread(write, self._services, batch)
             except Exception:
                 log.exception("reports of hosts could not be written; the next ones will be", hosts=len(batch))
+                self._lost.update(each.host for each in batch if each.facts is not None)
 
 
 def intake(services: Services) -> Intake:
@@ -101,23 +111,26 @@ def write(services: Services, batch: Sequence[Report]) -> None:
     try:
         with services.database.write() as db:
             _write(db, batch)
-    except DBAPIError:
-        raise  # the database's fault, not a report's
-    except Exception:
-        if len(batch) == 1:
+    except Exception as error:
+        if len(batch) == 1 or _of_database(error):
             raise
         log.exception("a batch of reports failed; taking them one by one", hosts=len(batch))
         for report in batch:
             _write_alone(services, report)
 
 
+def _of_database(error: Exception) -> bool:
+    """Tell whether an error is the database's fault, not that of a report whose values it cannot take."""
+    return isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError)
+
+
 def _write_alone(services: Services, report: Report) -> None:
     try:
         with services.database.write() as db:
             _write(db, [report])
-    except DBAPIError:
-        raise
-    except Exception:
+    except Exception as error:
+        if _of_database(error):
+            raise
         log.exception("the report of a host could not be taken", host=report.host)
 
 
@@ -128,8 +141,10 @@ def _write(db: Connection, batch: Sequence[Report]) -> None:
     heard: list[dict[str, Any]] = []
     for report in batch:
         found = rows.get(report.host)
-        if found is None:
-            continue  # enrolled, but not added to the cloud yet
+        if found is None:  # enrolled, but not added to the cloud yet
+            if report.facts is not None:
+                _keep_facts(db, report.host, report.facts)
+            continue
         heard.append(
             {
                 "row": found.id,
@@ -174,7 +189,12 @@ def _new_facts(db: Connection, row: Row[Any], report: Report) -> None:
     if facts == row.facts:
         return
     database.change(db, host, row.id, **hosts.columns_of(report.facts))
-    db.execute(sa.update(agent).where(agent.c.uuid == report.host).values(facts=facts))
+    _keep_facts(db, report.host, report.facts)
+
+
+def _keep_facts(db: Connection, host_uuid: str, facts: HostFacts) -> None:
+    """Keep what a host's agent says of it, for when the host is added (again)."""
+    db.execute(sa.update(agent).where(agent.c.uuid == host_uuid).values(facts=msgspec.to_builtins(facts)))
 
 
 def _rows(db: Connection, uuids: Sequence[str]) -> dict[str, Row[Any]]:

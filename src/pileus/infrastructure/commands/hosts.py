@@ -28,6 +28,8 @@ from pileus.infrastructure import (
 )
 from pileus.infrastructure.tables import cluster, host
 
+_FREE = (model.ENABLED, model.DISABLED)
+"""States between which updateHost changes a host; what else there is, other commands set and end."""
 _NOT_THERE = frozenset({"machine.last_host_id", "dedication"})  # where a machine ran once binds nothing
 
 
@@ -143,8 +145,11 @@ class UpdateHost(Command):
             changes |= model.tags_or_rule("hosttags", self.hosttags, rule=self.istagarule)
         if self.oscategoryid is not None:
             changes["os_category_id"] = self.oscategoryid.id
-        if changes:
-            database.change(call.db, host, row.id, **changes)
+        free = {"resource_state": _FREE} if "resource_state" in changes else None
+        if changes and not database.change(call.db, host, row.id, expect=free, **changes):
+            raise InvalidParameter(
+                f"parameter allocationstate: host {row.name} is neither Enabled nor Disabled any more"
+            )
         if self.annotation is not None:
             hosts.annotate(call, row, self.annotation)
         call.describe(f"changed host {row.name}", resource=("Host", row.uuid))
@@ -154,7 +159,7 @@ class UpdateHost(Command):
         words = ("Enable", "Disable", model.ENABLED, model.DISABLED)
         word = model.one_of("allocationstate", self.allocationstate or "", words)
         wanted = model.ENABLED if word.startswith("Enable") else model.DISABLED
-        if row.resource_state not in (model.ENABLED, model.DISABLED):
+        if row.resource_state not in _FREE:
             raise InvalidParameter(f"parameter allocationstate: host {row.name} is in state {row.resource_state}")
         return wanted
 
@@ -237,6 +242,12 @@ class ReconnectHost(Command):
         """Start the job."""
         if self.id.state == "Removed":
             raise InvalidParameter(f"parameter id: host {self.id.name} was removed")
+        within = database.one(call.db, cluster, self.id.cluster_id)
+        if within.managed_state != "Managed":
+            raise InvalidParameter(
+                f"parameter id: host {self.id.name} is in the unmanaged cluster {within.name}; make that managed first "
+                "(updateCluster)"
+            )
         call.describe(f"reconnecting host {self.id.name}")
         return call.submit(
             reconnecting.reconnect, key=f"host:{self.id.id}", instance=("Host", self.id.uuid), host_id=self.id.id
