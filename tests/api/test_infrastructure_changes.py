@@ -85,6 +85,7 @@ def test_traffic_types_change_and_go(cloud: Cloud) -> None:
     left = {t["traffictype"] for t in cloud.list("listTrafficTypes", physicalnetworkid=zone["physical"])}
     assert left == {"Public", "Management"}
     assert [t["traffictype"] for t in cloud.list("listTrafficTypeImplementors", traffictype="guest")] == ["Guest"]
+    assert [t["traffictype"] for t in cloud.list("listTrafficTypeImplementors", keyword="stor")] == ["Storage"]
 
 
 def test_offerings_change(cloud: Cloud) -> None:

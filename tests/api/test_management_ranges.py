@@ -82,6 +82,8 @@ def test_a_range_is_changed_but_not_away_from_hosts(cloud: Cloud) -> None:
     command = "updatePodManagementNetworkIpRange"
     assert "in use by hosts h (192.0.2.15)" in refused(cloud, command, newendip="192.0.2.14", **current).text
     assert "newstartip" in refused(cloud, command, **current).text
+    wrong = current | {"currentstartip": "192.0.2", "newendip": "192.0.2.19"}
+    assert "parameter currentstartip" in refused(cloud, command, **wrong).text
     assert (
         "has no range" in refused(cloud, command, **(current | {"currentendip": "192.0.2.21"}), newendip="1.1.1.1").text
     )

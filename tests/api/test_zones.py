@@ -62,6 +62,12 @@ def test_zone_refusals_name_the_parameter(cloud: Cloud, wrong: dict[str, Any], n
     assert named in error.text
 
 
+def test_what_a_zone_needs_is_not_emptied(cloud: Cloud) -> None:
+    zone = make_zone(cloud)
+    for name in ("dns1", "internaldns1", "guestcidraddress"):
+        assert f"parameter {name} " in refused(cloud, "updateZone", id=zone["id"], **{name: ""}).text
+
+
 def test_zone_names_are_unique_while_they_live(cloud: Cloud) -> None:
     zone = make_zone(cloud)
     assert "name" in refused(cloud, "createZone", name="z1", **ZONE).text
@@ -95,6 +101,9 @@ def test_physical_network_life(cloud: Cloud) -> None:
         assert (made["traffictype"], made["kvmnetworklabel"]) == (kind, "br0")
     assert len(cloud.list("listTrafficTypes", physicalnetworkid=wire["id"])) == 4
     assert "Guest" in refused(cloud, "addTrafficType", physicalnetworkid=wire["id"], traffictype="guest").text
+    assert "networkspeed" in refused(cloud, "updatePhysicalNetwork", id=wire["id"], networkspeed="1" * 17).text
+    wrong = {"physicalnetworkid": wire["id"], "traffictype": "Storage", "vlan": "1" * 33}
+    assert "vlan" in refused(cloud, "addTrafficType", **wrong).text
     assert "physical network (wire)" in refused(cloud, "deleteZone", id=zone["id"]).text
     assert cloud.job("deletePhysicalNetwork", id=wire["id"]) == {"success": True}
     assert cloud.list("listPhysicalNetworks", zoneid=zone["id"]) == []
@@ -113,6 +122,7 @@ def test_physical_network_life(cloud: Cloud) -> None:
         ({"isolationmethods": "GRE"}, "isolationmethods"),
         ({"isolationmethods": "VLAN,VXLAN"}, "isolationmethods"),
         ({"broadcastdomainrange": "POD"}, "broadcastdomainrange"),
+        ({"networkspeed": "as fast as it can be"}, "networkspeed"),
     ],
 )
 def test_physical_network_refusals(cloud: Cloud, wrong: dict[str, Any], named: str) -> None:

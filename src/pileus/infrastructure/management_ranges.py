@@ -53,17 +53,21 @@ def of_pod(db: Connection, pod_id: int) -> list[Row[Any]]:
     return list(db.execute(sa.select(management_range).where(c.pod_id == pod_id).order_by(c.id)))
 
 
-def find(db: Connection, place: Row[Any], start: str, end: str) -> Row[Any]:
-    """Return the pod's range with these ends; InvalidParameter when there is none."""
+def find(
+    db: Connection, place: Row[Any], start: str, end: str, *, names: tuple[str, str] = ("startip", "endip")
+) -> Row[Any]:
+    """Return the pod's range with these ends (passed under these names); InvalidParameter when there is none."""
     c = management_range.c
     wanted = sa.select(management_range).where(
         c.pod_id == place.id,
-        c.start_ip == model.address("startip", start),
-        c.end_ip == model.address("endip", end),
+        c.start_ip == model.address(names[0], start),
+        c.end_ip == model.address(names[1], end),
     )
     found = db.execute(wanted).one_or_none()
     if found is None:
-        raise InvalidParameter(f"parameters startip and endip: pod {place.name} has no range {start[:40]}-{end[:40]}")
+        raise InvalidParameter(
+            f"parameters {names[0]} and {names[1]}: pod {place.name} has no range {start[:40]}-{end[:40]}"
+        )
     return found
 
 

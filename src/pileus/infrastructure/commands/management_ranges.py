@@ -113,7 +113,8 @@ class UpdateManagementRange(Command):
 
     def run(self, call: Call) -> Any:
         """Change it unless it would clash or leave out a host's address."""
-        row = ranges.find(call.db, self.podid, self.currentstartip, self.currentendip)
+        names = ("currentstartip", "currentendip")
+        row = ranges.find(call.db, self.podid, self.currentstartip, self.currentendip, names=names)
         _, first, last = ranges.checked(
             row.gateway, row.netmask, self.newstartip or row.start_ip, self.newendip or row.end_ip
         )

@@ -52,6 +52,12 @@ def _limited(ranges: str) -> str:
     return ranges
 
 
+def _speed(text: str | None) -> str | None:
+    if text and len(text) > 16:
+        raise InvalidParameter("parameter networkspeed must be a short text such as 1G")
+    return text or None
+
+
 def _one_tag(tags: list[str] | None) -> str | None:
     if tags and len(tags) > 1:
         raise InvalidParameter("parameter tags: a physical network has at most one tag")
@@ -91,7 +97,7 @@ class CreatePhysicalNetwork(Command):
             isolation=method,
             tag_ranges=_checked_ranges(call.db, self.zoneid.id, method, self.vlan or ""),
             tags=_one_tag(self.tags),
-            speed=self.networkspeed or None,
+            speed=_speed(self.networkspeed),
             broadcast_range=self.broadcastdomainrange or "ZONE",
             state=model.DISABLED,
             created=database.now(),
@@ -154,7 +160,7 @@ class UpdatePhysicalNetwork(Command):
         if self.state is not None:
             changes["state"] = self.state
         if self.networkspeed is not None:
-            changes["speed"] = self.networkspeed or None
+            changes["speed"] = _speed(self.networkspeed)
         if self.tags is not None:
             changes["tags"] = _one_tag(self.tags)
         if self.vlan is not None:

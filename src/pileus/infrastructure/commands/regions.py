@@ -36,7 +36,10 @@ def _named(call: Call, id_: int) -> Row[Any]:
 
 
 def _check_endpoint(text: str) -> None:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidParameter("parameter endpoint must be an http:// or https:// URL")
 

@@ -39,8 +39,10 @@ class AddTrafficType(Command):
     vlan: str | None = None
 
     def check(self) -> None:
-        """Check the kind."""
+        """Check the kind and the VLAN."""
         self.traffictype = model.one_of("traffictype", self.traffictype, model.TRAFFIC_TYPES)
+        if self.vlan and len(self.vlan) > 32:
+            raise InvalidParameter("parameter vlan must be the number of a VLAN")
 
     def run(self, call: Call) -> Any:
         """Insert it; the job shows it."""
@@ -158,6 +160,8 @@ class DeleteTrafficType(Command):
 @command("listTrafficTypeImplementors")
 class ListTrafficTypeImplementors(ComputedList):
     """List what implements each kind of traffic."""
+
+    searched = "traffictype"
 
     traffictype: str | None = None
 

@@ -147,9 +147,9 @@ class UpdateZone(ZoneAddresses):
             "sort_key": self.sortkey,
             "network_domain": self._search_domain(),
         }
-        for needed in ("name", "dns1", "internal_dns1", "guest_cidr", "allocation_state"):
-            if passed[needed] == "":
-                raise InvalidParameter(f"parameter {needed.replace('_', '')} may not be emptied")
+        for needed in ("name", "dns1", "internaldns1", "guestcidraddress", "allocationstate"):
+            if getattr(self, needed) == "":
+                raise InvalidParameter(f"parameter {needed} may not be emptied")
         changes = {column: None if value == "" else value for column, value in passed.items() if value is not None}
         if self.name is not None:
             _name_free(call.db, self.name, but=row.id)
