@@ -60,6 +60,8 @@ def test_simulated_host_is_large_and_up_at_once(cloud: Cloud) -> None:
     assert "c0-h0" in refused(cloud, "addHost", url="http://sim/c0/h0", **at).text
     assert cloud.list("listHosts", type="Routing", state="up", clusterid=at["clusterid"])[0]["id"] == made["id"]
     assert cloud.list("listHosts", type="ConsoleProxy") == []
+    assert cloud.list("listHosts", arch="x86_64", version=made["version"])[0]["id"] == made["id"]
+    assert cloud.list("listHosts", arch="aarch64") == []
     smallest = cloud.list("listHosts", id=made["id"], details="min")[0]
     assert "cpuallocated" not in smallest
     assert cloud.list("listClusters", showcapacities=True)[0]["capacity"][1]["capacitytotal"] == 128 * 2500

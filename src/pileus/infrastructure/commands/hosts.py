@@ -217,9 +217,10 @@ class ListHosts(ListCommand):
             query.where(host_servers.looked_after(call.db, self.managementserverid))
         if self.virtualmachineid is not None:
             query.where(*candidates.conditions(self.virtualmachineid))
-        for key, value in (("version", self.version), ("architecture", self.arch)):
-            if value is not None:
-                query.where(columns.facts[key].as_string() == value)
+        if self.version is not None:
+            query.where(columns.facts["version"].as_string() == self.version)
+        if self.arch is not None:  # facts leave out what is usual
+            query.where(sa.func.coalesce(columns.facts["architecture"].as_string(), model.ARCHITECTURE) == self.arch)
         return query.contains(self.keyword, columns.name, columns.state, columns.address)
 
     def view(self, call: Call, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
