@@ -152,6 +152,14 @@ def test_details(cloud: Cloud) -> None:
     def keys(caller: Any = None, **more: Any) -> dict[str, str]:
         return {d["key"]: d["value"] for d in cloud.list("listResourceDetails", caller, resourcetype="UserVm", **more)}
 
+    for key, value in (
+        ("nic.multiqueue.number", "many"),
+        ("extraconfig-1", "<devices/>"),
+        ("keyboard", "x"),
+        ("memory", "1"),
+    ):
+        error = refused(cloud, "addResourceDetail", resourcetype="UserVm", resourceid=vm["id"], details={key: value})
+        assert error.code == 431
     cloud.job("addResourceDetail", resourcetype="UserVm", resourceid=vm["id"], details={"rack": "7"})
     cloud.job("addResourceDetail", resourcetype="uservm", resourceid=vm["id"], details={"why": "x"}, fordisplay=False)
     assert keys(resourceid=vm["id"]) == {"rack": "7", "why": "x"}

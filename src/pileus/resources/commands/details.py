@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.compute import model, options
 from pileus.core import instant, listing
 from pileus.core.calls import Call
 from pileus.core.commands import Command, command
@@ -40,10 +41,20 @@ class AddResourceDetail(Command):
     def run(self, call: Call) -> Any:
         """Write the details."""
         kind = kinds.resource("resourcetype", self.resourcetype)
+        if kind.name == "UserVm":
+            _check_machine(self.details)
         row = kinds.find(call, kind, self.resourceid, parameter="resourceid", manage=True)
         details.add(call.db, kind, row, self.details, display=self.fordisplay)
         call.describe(f"setting details {', '.join(self.details)} of {kind.name} {row.uuid}")
         return instant.submit(call, {"success": True}, instance=(kind.name, row.uuid))
+
+
+def _check_machine(given: dict[str, str]) -> None:
+    """Check the details that machines start with, as the commands do that set them for machines."""
+    options.chosen(model.keyboard(given, None))
+    sized = [key for key in given if key.lower() in ("cpunumber", "cpuspeed", "memory")]
+    if sized:
+        raise InvalidParameter(f"parameter details: {', '.join(sized)} cannot be changed in this way")
 
 
 @command("removeResourceDetail", event="DELETE_RESOURCE_DETAILS")
