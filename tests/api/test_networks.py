@@ -216,6 +216,8 @@ def test_explicit_vxlan_tag_is_of_no_other_physical_network(cloud: Cloud, zone: 
         cloud.api("createNetwork", name="n1", vlan="6500", **parameters)
     assert refused.value.code == 431
     assert cloud.api("createNetwork", name="n1", vlan="7001", **parameters)["network"]["vlan"] == "7001"
+    tags = cloud.list("listCapacity", type=7)[0]
+    assert (tags["capacitytotal"], tags["capacityused"]) == (5002, 0), "a tag out of no range takes none of their room"
 
 
 def test_isolation_that_no_host_can_do_is_refused_at_creation(cloud: Cloud, zone: dict[str, str]) -> None:

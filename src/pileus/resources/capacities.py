@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table
 from pileus.compute.tables import machine
 from pileus.images import stores
 from pileus.images.tables import image_store
+from pileus.infrastructure.model import within
 from pileus.infrastructure.tables import cluster, host, management_range, physical_network, pod, segment_tag
 from pileus.network.tables import ip_range, public_address
 from pileus.storage.tables import storage_pool
@@ -183,27 +184,29 @@ def _private(db: Connection, scope: Scope) -> list[Room]:
 def _vlans(db: Connection, scope: Scope) -> list[Room]:
     if scope.level != ZONE or scope.tag:
         return []
-    ranges = sa.select(physical_network.c.zone_id, physical_network.c.tag_ranges).where(
+    wires = sa.select(physical_network.c.id, physical_network.c.zone_id, physical_network.c.tag_ranges).where(
         physical_network.c.removed.is_(None), physical_network.c.tag_ranges != ""
     )
-    used = (
-        sa.select(physical_network.c.zone_id, sa.func.count().label("used"))
-        .select_from(segment_tag.join(physical_network, physical_network.c.id == segment_tag.c.physical_network_id))
-        .group_by(physical_network.c.zone_id)
-    )
     if scope.place is not None:
-        ranges = ranges.where(physical_network.c.zone_id == scope.place)
+        wires = wires.where(physical_network.c.zone_id == scope.place)
+    found = {row.id: (row.zone_id, _spans(row.tag_ranges)) for row in db.execute(wires)}
     totals: dict[int, int] = {}
-    for row in db.execute(ranges):
-        totals[row.zone_id] = totals.get(row.zone_id, 0) + sum(map(_span, row.tag_ranges.split(",")))
-    taken = {row.zone_id: int(row.used) for row in db.execute(used)}
+    for zone_id, spans in found.values():
+        totals[zone_id] = totals.get(zone_id, 0) + sum(high - low + 1 for low, high in spans)
+    taken: dict[int, int] = {}
+    c = segment_tag.c
+    of_these = c.physical_network_id.in_(wires.with_only_columns(physical_network.c.id))
+    for network_id, tag in db.execute(sa.select(c.physical_network_id, c.tag).where(of_these)):
+        zone_id, spans = found[network_id]
+        if within(spans, tag):  # others were chosen by an admin from outside of the ranges
+            taken[zone_id] = taken.get(zone_id, 0) + 1
     return [Room(VLAN, zone_id, total, taken.get(zone_id, 0)) for zone_id, total in totals.items()]
 
 
-def _span(text: str) -> int:
-    """Return how many tags a range such as 100-200 or 100 has."""
-    first, _, last = text.strip().partition("-")
-    return int(last or first) - int(first) + 1
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of a text such as 100-200,300."""
+    pieces = (part.strip().partition("-") for part in text.split(","))
+    return [(int(first), int(last or first)) for first, _, last in pieces]
 
 
 def _images(db: Connection, scope: Scope) -> list[Room]:
