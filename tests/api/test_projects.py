@@ -235,3 +235,17 @@ def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str):
         assert cloud.api("createRole", name="copy", roleid=copy)["role"]["type"] == "User"
         cloud.job("deleteProject", cloud.user, id=made["id"], cleanup=True)
         assert cloud.list("listProjects", listall=True) == []
+
+
+def test_events_of_a_project_are_archived_and_deleted_by_their_ids(cloud: Cloud, project: dict[str, str]):
+    def ids(**filters: object) -> list[str]:
+        return [event["id"] for event in cloud.list("listEvents", cloud.user, projectid=project["id"], **filters)]
+
+    first, second, *_ = ids()
+    cloud.api("archiveEvents", cloud.user, ids=first)
+    assert first not in ids()
+    assert ids(archived=True) == [first]
+    cloud.api("deleteEvents", cloud.user, ids=second)
+    assert second not in ids()
+    cloud.api("deleteEvents", ids=first)
+    assert ids(archived=True) == []

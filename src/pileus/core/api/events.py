@@ -118,7 +118,8 @@ class ChosenEvents(Chosen):
 
     def chosen_of(self, call: Call) -> list[ColumnElement[bool]]:
         """Return the conditions for the events that are meant, of those that the caller may see."""
-        found = [*self.spanned(event), *listing.scope(call.db, call.caller, event, listall=True)]
+        seen = listing.scope(call.db, call.caller, event, listall=True, named=bool(self.ids))
+        found = [*self.spanned(event), *seen]
         if self.type:
             found.append(event.c.type == self.type)
         return found
