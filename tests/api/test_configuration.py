@@ -37,6 +37,7 @@ def test_settings_are_listed_by_group_and_name(cloud: Cloud) -> None:
 def test_values_are_checked_kept_and_reset(cloud: Cloud) -> None:
     assert "whole number" in refused(cloud, "updateConfiguration", name="expunge.delay", value="soon").text
     assert "at least" in refused(cloud, "updateConfiguration", name="expunge.delay", value="-1").text
+    assert "below 2^63" in refused(cloud, "updateConfiguration", name="expunge.delay", value="9" * 400).text
     assert "true or false" in refused(cloud, "updateConfiguration", name="vm.destroy.forcestop", value="maybe").text
     assert "no setting" in refused(cloud, "updateConfiguration", name="no.such", value="1").text
     assert put(cloud, "expunge.delay", "7")["value"] == "7"

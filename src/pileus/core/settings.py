@@ -20,6 +20,9 @@ from pileus.core.tables import setting
 
 T = TypeVar("T", str, int, float, bool)
 
+_LARGEST = 2**63
+"""Numbers from here on fit no column, and soon no calculation."""
+
 
 class Setting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One setting."""
@@ -112,11 +115,12 @@ def checked(handle: Setting[Any], text: str) -> str:
     except ValueError:
         raise ValueError("must be a whole number" if handle.type is int else "must be a number") from None
     least, most = handle.minimum, handle.maximum
-    if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
+    if not abs(value) < _LARGEST:
+        raise ValueError("must be a finite number below 2^63")
+    if (least is not None and value < least) or (most is not None and value > most):
         bounds = [f"at least {least:g}"] if least is not None else []
         bounds += [f"at most {most:g}"] if most is not None else []
-        span = " and ".join(bounds) or "finite"
-        raise ValueError(f"must be {span}")
+        raise ValueError(f"must be {' and '.join(bounds)}")
     return str(value)
 
 
