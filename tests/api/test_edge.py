@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from cs import CloudStack
 
 from pileus.core import commands, http
@@ -144,6 +145,44 @@ def test_multipart_forms_are_read(cloud: Cloud):
     assert answer.status_code == 430
 
 
+@pytest.mark.parametrize("charset", ["idna", "unicode_escape", "no-such-charset"])
+def test_a_form_in_an_odd_charset_is_no_fault_of_the_server(cloud: Cloud, charset: str):
+    given = {"command": b"listDomains", "apiKey": b"\\ud800\xff", "signature": b"x"}
+    parts = [
+        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (n.encode(), v) for n, v in given.items()
+    ]
+    body = b"".join(parts) + b"--b--\r\n"
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+    answer = cloud.send("POST", content=body, headers={"content-type": kind})
+    assert answer.status_code in (401, 430)
+
+
+@pytest.mark.parametrize("field", ["a\x00b", "a\x1bb"])
+def test_control_characters_in_the_keys_of_maps_are_refused(cloud: Cloud, field: str):
+    with pytest.raises(Refused) as caught:
+        cloud.api("listDomains", **{f"details[0].{field}": "x"})
+    assert caught.value.code == 431
+    assert "details" in caught.value.text
+
+
+def test_a_call_whose_work_is_committed_is_not_repeated(cloud: Cloud, monkeypatch: pytest.MonkeyPatch):
+    class Conflict(Exception):
+        sqlstate = "40001"
+
+    ended = list[object]()
+
+    def finishup(_self: commands.Command, _services: object, result: object) -> object:
+        ended.append(result)
+        raise sa.exc.DBAPIError("SELECT", {}, Conflict())
+
+    spec = commands.find("createDomain")
+    assert spec is not None
+    monkeypatch.setattr(spec.cls, "finishup", finishup)
+    assert cloud.request("createDomain", cloud.root, name="one").status_code in (503, 530)
+    assert len(ended) == 1
+    assert [each["name"] for each in cloud.list("listDomains", name="one", listall=True)] == ["one"]
+
+
 def test_parameter_names_ignore_case_and_unknown_ones_are_ignored(cloud: Cloud):
     made = cloud.api("createDomain", NAME="one", networkDomain="one.test", _="17", madeup="x")["domain"]
     assert (made["name"], made["networkdomain"]) == ("one", "one.test")
@@ -277,3 +316,5 @@ def test_a_cloud_on_postgresql(postgres_url: str, tmp_path: Path):
         with pytest.raises(Refused) as refused:
             cloud.api("createDomain", name="two", domainid=made["id"])
         assert (refused.value.code, "exists" in refused.value.text) == (431, True)
+        answer = cloud.send("GET", params={"command": "listDomains", "apiKey": "a\0b", "signature": "x"})
+        assert answer.status_code == 401

@@ -73,7 +73,6 @@ def execute(
             with _transaction(services, spec) as db:
                 call = Call(db=db, caller=caller, services=services, spec=spec, request=request, raw=raw)
                 result = run(spec, instance, call)
-            return instance.finishup(services, result), call
         except sqlalchemy.exc.DBAPIError as error:
             if attempt == TRIES or getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
                 raise
@@ -81,6 +80,8 @@ def execute(
             time.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 (spreads the repeats)
             for field, value in parameters.items():
                 setattr(instance, field, value)
+        else:  # outside of what is repeated: it is committed
+            return instance.finishup(services, result), call
     raise AssertionError("unreachable")
 
 

@@ -122,6 +122,8 @@ class Edge:
         if self._trusted:
             return identity.system(self._services)
         api_key = next((value for name, value in parameters.items() if name.lower() == "apikey"), None)
+        if api_key and "\0" in api_key:  # PostgreSQL has no such text
+            raise signing.refused()
         if api_key:
             key = identity.by_key(self._services, api_key)
             signing.verify(parameters, key.secret if key else "")

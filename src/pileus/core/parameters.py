@@ -83,7 +83,7 @@ def gather_maps(raw: dict[str, str]) -> dict[str, dict[int, dict[str, str]]]:
             continue
         match = _MAP.match(name)
         if match:
-            check_text(name, value, 0)
+            check_text(match[1], match[3] + value, 0)
             maps.setdefault(match[1].lower(), {}).setdefault(int(match[2]), {})[match[3]] = value
     return maps
 

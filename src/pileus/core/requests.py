@@ -73,6 +73,10 @@ async def _multipart(request: Request, body: bytes) -> list[tuple[str, str]]:
     pairs = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
     files = [name for name, value in form.multi_items() if not isinstance(value, str)]
     await form.close()
+    try:
+        "".join(part for pair in pairs for part in pair).encode()
+    except UnicodeEncodeError as error:  # a charset such as unicode_escape makes halves of characters
+        raise MalformedParameter("the multipart body is not text in its charset") from error
     if files:
         raise MalformedParameter(f"parameter {files[0][:64]} is a file; no command takes files")
     return pairs
