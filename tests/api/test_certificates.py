@@ -285,6 +285,24 @@ def test_an_agent_does_not_renew_where_renewal_is_off(cloud: Cloud, host: RealHo
 
 
 @pytest.mark.usefixtures("listener")
+def test_a_new_certificate_is_used_although_the_database_fails(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, loaded = authority_folder(cloud.options), list[str]()
+
+    class Context(ssl.SSLContext):
+        def load_cert_chain(self, certfile: Any, *_: Any, **__: Any) -> None:
+            loaded.append(Path(certfile).read_text())
+
+    def fail(*_: object) -> None:
+        raise sa.exc.OperationalError("INSERT", {}, Exception("gone"))
+
+    Authority.open(folder).issue_server(cloud.services.server, [], folder, days=0)
+    monkeypatch.setattr(certificates, "record", fail)
+    with pytest.raises(sa.exc.OperationalError):
+        renewal.renew_due(cloud.services, folder, [Context(ssl.PROTOCOL_TLS_SERVER)])
+    assert loaded == [(folder / "server.crt").read_text()]
+
+
+@pytest.mark.usefixtures("listener")
 def test_a_server_renews_its_own_certificate_while_it_runs(cloud: Cloud) -> None:
     folder = authority_folder(cloud.options)
     context: ssl.SSLContext = client_context(folder / "server.crt", folder / "server.key", folder / "ca.crt")

@@ -31,9 +31,11 @@ def renew_due(services: Services, folder: Path, contexts: Sequence[ssl.SSLContex
     certificate = folder / "server.crt"
     if certificate.exists() and not pki.renewal_due(certificate.read_text()):
         return False
-    renew(services, pki.Authority.open(folder), folder)
-    for context in contexts:
-        context.load_cert_chain(certificate, folder / "server.key")
+    try:
+        renew(services, pki.Authority.open(folder), folder)
+    finally:  # the files may be new although no note was taken of them: they would not be due again
+        for context in contexts:
+            context.load_cert_chain(certificate, folder / "server.key")
     log.info("the server has a new certificate")
     return True
 
